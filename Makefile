@@ -1,0 +1,31 @@
+# `make lab` opens the lessons, `make test` runs every test. PYTHON=python3.12 chooses an interpreter.
+PYTHON ?= python3
+VENV := .venv
+# Jupyter refuses to run as root (containers, CI) unless told.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test clean
+
+lab: $(VENV)/lab.stamp
+	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) notebooks/01_flash.ipynb
+
+test: $(VENV)/test.stamp
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/python -m pytest -n 4 --dist loadfile
+
+$(VENV)/lab.stamp: SPEC := .
+$(VENV)/test.stamp: SPEC := .[test]
+
+$(VENV)/%.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "Python 3.11 or newer is needed. Name one: make $* PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	{ echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(SPEC)'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .micropython .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
