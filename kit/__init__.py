@@ -1,0 +1,23 @@
+"""A small helper package for learning over-the-air firmware updates on an ESP32 with MicroPython."""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "connect": "kit.connection",
+    "Board": "kit.board",
+    "build": "kit.update_image",
+    "new_app": "kit.application",
+    "base_image": "kit.base",
+    "OtaClient": "kit.ota",
+    "KitError": "kit.errors",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use: the virtual board's child starts with this package and needs none of it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

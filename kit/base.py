@@ -1,0 +1,114 @@
+"""The base image: the bootloader, partition table and MicroPython app that update images are built on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit import table
+from kit.errors import ImageError, KitError
+from kit.image import CHIP_ESP32, FLASH_BASE, AppImage, Descriptor, is_firmware_bin, read_file
+from kit.table import PartitionTable
+
+if TYPE_CHECKING:
+    from kit.board import Board
+
+RELEASE = "ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
+RELEASE_URL = f"https://micropython.org/resources/firmware/{RELEASE}"
+RELEASE_SHA256 = "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0cc1"
+
+ADVICE = "Download the .bin file of MicroPython's release ESP32_GENERIC-OTA."
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """What a release consists of; each part as it is written to flash."""
+
+    bootloader: bytes = field(repr=False)
+    table: PartitionTable = field(repr=False)
+    app: bytes = field(repr=False)
+    is_stand_in: bool
+    name: str
+
+    @classmethod
+    def from_firmware_bin(cls, data: bytes, name: str) -> BaseImage:
+        """Take a release file apart, whose first byte belongs at flash 0x1000.
+
+        Args:
+            name: what to call it, for instance the name of the file.
+
+        Raises:
+            ImageError: not such a file, cut short, damaged, for another chip, or without slots for updates.
+        """
+        try:
+            bootloader = data[: _bootloader_length(data)]
+            start = table.OFFSET - FLASH_BASE
+            partitions = PartitionTable.from_bytes(data[start : start + table.SIZE])
+            if len(partitions.slots) < 2:
+                raise ImageError("This release has no two slots, so it cannot be updated over the air.", ADVICE)
+            app = data[partitions.slots[0].offset - FLASH_BASE :]
+            parsed = AppImage.parse(app)
+            parsed.check()
+        except KitError as error:
+            raise ImageError(f"{name}: {error.cause}", ADVICE) from None
+        return cls(bootloader, partitions, app[: parsed.length], is_stand_in=False, name=name)
+
+    def before_slots(self) -> bytes:
+        """Return the flash from 0x1000 to the first slot: bootloader, partition table, all else blank.
+
+        Blank NVS holds no settings, and with blank otadata the bootloader starts ota_0.
+        """
+        first = self.table.slots[0].offset
+        table_at = table.OFFSET - FLASH_BASE
+        return (self.bootloader.ljust(table_at, b"\xff") + self.table.to_bytes()).ljust(first - FLASH_BASE, b"\xff")
+
+
+def _bootloader_length(data: bytes) -> int:
+    if Descriptor.parse(data):
+        raise ImageError("This is an app image alone, without bootloader and partition table.", ADVICE)
+    bootloader = AppImage.parse(data[: table.OFFSET - FLASH_BASE])
+    if bootloader.chip_id != CHIP_ESP32:
+        raise ImageError(f"This release is for {bootloader.chip_name}, not for ESP32.", ADVICE)
+    if not is_firmware_bin(data):
+        raise ImageError("This file has no partition table behind its bootloader.", ADVICE)
+    return bootloader.length
+
+
+def is_virtual(board: Board | None) -> bool:
+    """Tell whether this board, or without one the board at the current address, is virtual."""
+    if board is not None:
+        return board.is_virtual
+    from kit.address import resolve
+
+    return resolve().is_virtual
+
+
+def base_image(board: Board | None = None, file: str | Path | None = None) -> BaseImage:
+    """Return what to build on: the file, the stand-in for a virtual board, else MicroPython 1.26.0 (1.5 MB).
+
+    The release is downloaded once and kept in the user's cache folder.
+
+    Raises:
+        ImageError: the file is unusable, or the download failed.
+    """
+    if file is not None:
+        return BaseImage.from_firmware_bin(read_file(file), Path(file).name)
+    if is_virtual(board):
+        from kit import standin  # which is made of a BaseImage itself
+
+        return standin.image_set()
+    return BaseImage.from_firmware_bin(_download().read_bytes(), RELEASE)
+
+
+def _download() -> Path:
+    import pooch
+
+    try:
+        path = pooch.retrieve(RELEASE_URL, f"sha256:{RELEASE_SHA256}", RELEASE, pooch.os_cache("esp32-ota-kit"))
+    except (OSError, ValueError) as error:  # ValueError: another SHA-256 than expected
+        raise ImageError(
+            f"MicroPython could not be downloaded from {RELEASE_URL} ({type(error).__name__}).",
+            "Download it by hand and build on it: kit.build(…, base=kit.base_image(file=…)).",
+        ) from error
+    return Path(path)

@@ -1,0 +1,173 @@
+"""Building update images: app image and application in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit import standin
+from kit.application import firmware_dir, pack
+from kit.base import BaseImage, base_image, is_virtual
+from kit.errors import ImageError
+from kit.image import with_descriptor
+
+if TYPE_CHECKING:
+    from kit.board import Board
+
+PROJECT = "esp32-ota"
+SECTOR = 4096
+HEADER = struct.Struct("<4sI32s")  # magic, length of the littlefs image, its SHA-256
+HEADER_MAGIC = b"APP1"
+
+# semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
+_NUMBER = r"(0|[1-9][0-9]*)"
+_WORD = rf"({_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_WORD}(\.{_WORD})*)?")
+MAX_VERSION = 31  # characters that fit the app descriptor
+
+
+@dataclass(frozen=True, repr=False)
+class UpdateImage:
+    """One update: an app image with the application behind it, as it is written to a slot."""
+
+    version: str
+    project: str
+    built: datetime
+    data: bytes = field(repr=False)
+    base: BaseImage
+    app_length: int
+    application_length: int
+
+    @property
+    def is_stand_in(self) -> bool:
+        return self.base.is_stand_in
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def md5(self) -> str:
+        return hashlib.md5(self.data).hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the image to a file.
+
+        Raises:
+            ImageError: it cannot be written there.
+        """
+        return save(path, self.data)
+
+    def __repr__(self) -> str:
+        parts = f"app image {self.app_length:,} bytes + application {self.application_length:,} bytes"
+        return f"UpdateImage {self.version}: {parts}, based on {self.base.name}"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "version": self.version,
+            "project": self.project,
+            "built": f"{self.built:%Y-%m-%d %H:%M:%S} UTC",
+            "based on": self.base.name,
+            "app image": f"{self.app_length:,} bytes",
+            "application": f"{self.application_length:,} bytes",
+            "whole": f"{self.size:,} bytes",
+            "SHA-256": self.sha256,
+        }
+        lines = "".join(f"<tr><th>{key}</th><td>{escape(value)}</td></tr>" for key, value in rows.items())
+        return f"<table>{lines}</table>"
+
+
+def save(path: str | Path, data: bytes) -> Path:
+    """Write a file.
+
+    Raises:
+        ImageError: it cannot be written there.
+    """
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {error.strerror}.", "Choose another file.") from None
+    return Path(path)
+
+
+def build(
+    version: str,
+    *,
+    board: Board | None = None,
+    app: str | Path | None = None,
+    base: BaseImage | None = None,
+    when: datetime | None = None,
+) -> UpdateImage:
+    """Build an update image.
+
+    Args:
+        version: MAJOR.MINOR.PATCH, and -PRERELEASE where it is one.
+        board: for which board; without one the current address decides.
+        app: folder of the application; without one the kit's own.
+        base: what to build on; without one `base_image(board)`.
+        when: build time; without one SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
+
+    Raises:
+        ImageError: a bad version, an application that does not compile, or one too large for a slot.
+    """
+    _check_version(version)
+    virtual = (base is not None and base.is_stand_in) or is_virtual(board)
+    base = base or base_image(board)
+    built = _build_time(when)
+    project = standin.PROJECT if base.is_stand_in else PROJECT
+    application = pack(app or firmware_dir() / "app", compiled=not virtual)
+    app_image = with_descriptor(
+        base.app, version=version, project=project, date=f"{built:%Y-%m-%d}", time=f"{built:%H:%M:%S}"
+    )
+    data = _join(app_image, application)
+    _check_size(data, application, base)
+    return UpdateImage(version, project, built, data, base, len(app_image), len(application))
+
+
+def _check_version(version: str) -> None:
+    if not VERSION.fullmatch(version) or len(version) > MAX_VERSION:
+        raise ImageError(
+            f"{version!r} is no version of an update.",
+            f'Give three numbers such as "1.1.0", or "1.1.0-rc.1", in at most {MAX_VERSION} characters.',
+        )
+
+
+def _build_time(when: datetime | None) -> datetime:
+    if when is not None:
+        return when.astimezone(UTC)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ImageError(f"SOURCE_DATE_EPOCH is {epoch!r}.", "Set it to seconds since 1970, or unset it.") from None
+
+
+def _join(app_image: bytes, application: bytes) -> bytes:
+    """Return app image, header sector and application, each from the start of a sector."""
+    padding = b"\xff" * (-len(app_image) % SECTOR)
+    header = HEADER.pack(HEADER_MAGIC, len(application), hashlib.sha256(application).digest())
+    return app_image + padding + header.ljust(SECTOR, b"\xff") + application
+
+
+def _check_size(data: bytes, application: bytes, base: BaseImage) -> None:
+    slot = min(partition.size for partition in base.table.slots)
+    if len(data) > slot:
+        room = max(0, slot - (len(data) - len(application)))
+        raise ImageError(
+            f"The application is too large: it has {len(application):,} bytes, and the slot of {slot:,} has room for "
+            f"{room:,} behind MicroPython.",
+            "Take files out of the application, or make them smaller.",
+        )

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from kit import image, table
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path) -> Path:
+    """A small application: two modules and a page."""
+    folder = tmp_path / "my_app"
+    (folder / "www").mkdir(parents=True)
+    (folder / "main.py").write_text('"""The application."""\n\nimport page\n\nprint(page.COLOUR)  # the one line\n')
+    (folder / "page.py").write_text('COLOUR = "green"\n')
+    (folder / "www" / "index.html").write_text("<h1>Hello</h1>\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nameless_app() -> bytes:
+    """An app image as MicroPython builds it: as large, version and project empty."""
+    descriptor = image.DESCRIPTOR.pack(
+        image.DESCRIPTOR_MAGIC,
+        0,
+        b"",
+        b"",
+        b"",
+        b"12:34:56",
+        b"Aug  9 2025",
+        b"v5.4.2",
+        bytes(range(32)),
+        0,
+        0,
+        0,
+        b"",
+        b"",
+    )
+    return image.make([(0x3F400020, descriptor + b"MicroPython " * 120_000), (0x40080000, bytes(2048))], 0x40081000)
+
+
+@pytest.fixture(scope="session")
+def firmware_bin(nameless_app: bytes) -> bytes:
+    """A release file with the layout of MicroPython's: it starts at flash 0x1000."""
+    bootloader = image.make([(0x3FFF0030, b"boot" * 1000), (0x40078000, b"load" * 3000)], 0x400805B0)
+    return (bootloader.ljust(0x7000, b"\xff") + table.MICROPYTHON_OTA.to_bytes()).ljust(0xF000, b"\xff") + nameless_app

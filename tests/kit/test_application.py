@@ -1,0 +1,211 @@
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+from littlefs import LittleFS
+
+from kit import application
+from kit.application import new_app, pack, strip
+from kit.errors import ImageError
+
+MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
+
+
+def files_in(data: bytes) -> dict[str, bytes]:
+    """The files of a littlefs image with blocks of 512 bytes."""
+    sizes = {"read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
+    filesystem = LittleFS(block_size=512, block_count=len(data) // 512, **sizes, mount=False)
+    filesystem.context.buffer[:] = data
+    filesystem.mount()
+    found = {}
+    for folder, _, names in filesystem.walk("/"):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}".lstrip("/")
+            with filesystem.open(path, "rb") as file:
+                found[path] = file.read()
+    return found
+
+
+def test_a_virtual_board_gets_stripped_modules(app_folder: Path):
+    data = pack(app_folder, compiled=False)
+    files = files_in(data)
+    assert len(data) % 4096 == 0
+    assert files["main.py"] == b'""\n\nimport page\n\nprint(page.COLOUR)\n'
+    assert files["www/index.html"] == b"<h1>Hello</h1>\n"
+    assert {"page.py", "lib/microdot/__init__.py", "lib/microdot/microdot.py"} < set(files)
+
+
+def test_a_chip_gets_bytecode(app_folder: Path):
+    files = files_in(pack(app_folder, compiled=True))
+    assert set(files) == {
+        "main.mpy",
+        "page.mpy",
+        "www/index.html",
+        "lib/microdot/__init__.mpy",
+        "lib/microdot/microdot.mpy",
+    }
+    assert all(data.startswith(MPY_HEADER) for name, data in files.items() if name.endswith(".mpy"))
+    assert b"main.py" in files["main.mpy"]  # what a traceback on the board names
+
+
+# the block device of firmware/slot.py in its simplest form, over a file
+MOUNT = """
+import sys, vfs
+
+class Blocks:
+    def __init__(self, path):
+        self.data = open(path, "rb").read()
+    def readblocks(self, n, buf, offset=0):
+        start = n * 512 + offset
+        buf[:] = self.data[start : start + len(buf)]
+    def ioctl(self, op, arg):
+        return {4: len(self.data) // 512, 5: 512}.get(op, 0)
+
+vfs.mount(vfs.VfsLfs2(Blocks(sys.argv[1])), "/app", readonly=True)
+sys.path[:0] = ["/app", "/app/lib"]
+import main, microdot
+print(open("/app/www/index.html").read(), microdot.Microdot().__class__.__name__)
+"""
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_real_micropython_mounts_and_runs_it(micropython: str, app_folder: Path, tmp_path: Path, compiled: bool):
+    (tmp_path / "app.lfs").write_bytes(pack(app_folder, compiled=compiled))
+    (tmp_path / "mount.py").write_text(MOUNT)
+    command = [micropython, tmp_path / "mount.py", tmp_path / "app.lfs"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "green\n<h1>Hello</h1>\n Microdot\n", done.stderr
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_same_application_gives_the_same_bytes(app_folder: Path, tmp_path: Path, compiled: bool):
+    first = pack(app_folder, compiled=compiled)
+    moved = app_folder.rename(tmp_path / "elsewhere")
+    assert pack(moved, compiled=compiled) == first
+
+
+def test_the_image_is_as_small_as_it_can_be(app_folder: Path):
+    data = pack(app_folder, compiled=True)
+    files = files_in(data)
+    assert len(data) < 1.5 * sum(map(len, files.values())) + 8192
+    (app_folder / "big.bin").write_bytes(bytes(60_000))
+    assert 60_000 <= len(pack(app_folder, compiled=True)) - len(data) < 72_000
+
+
+def test_files_of_editors_stay_out(app_folder: Path):
+    for name in (".ipynb_checkpoints/main.py", "__pycache__/main.pyc", ".DS_Store", "www/.hidden"):
+        (app_folder / name).parent.mkdir(exist_ok=True)
+        (app_folder / name).write_bytes(b"\0")
+    names = files_in(pack(app_folder, compiled=False))
+    assert not [name for name in names if "/." in f"/{name}" or "__pycache__" in name]
+
+
+def test_an_application_can_bring_its_own_microdot(app_folder: Path):
+    own = app_folder / "lib" / "microdot" / "__init__.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("MINE = 1\n")
+    assert files_in(pack(app_folder, compiled=False))["lib/microdot/__init__.py"] == b"MINE = 1\n"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        (b"x = 1\nif x\n    pass\n", 2),
+        (b"x = 1\n\n\nmatch x:\n    case 1: pass\n", 4),  # Python 3.10, not MicroPython
+        (b"x = (1,\n", 1),
+        (b"x = 1\nif x:\n        y = 1\n\tz = 2\n", 4),  # a tab is no eight spaces
+        (b"x = 1\nreturn 2\n", 2),  # CPython's parser lets it pass, mpy-cross does not
+        (b"x = '\0'\n", 1),
+        (b"if 1:\n        x = 1\n    y = 2\n", 3),
+        (b"x = 1\ny = '\xff'\n", 2),
+    ],
+)
+def test_a_syntax_error_is_named_by_file_and_line(app_folder: Path, source: bytes, line: int, compiled: bool):
+    (app_folder / "page.py").write_bytes(source)
+    with pytest.raises(ImageError, match=rf"^page\.py, line {line}: "):
+        pack(app_folder, compiled=compiled)
+
+
+def test_no_application(tmp_path: Path):
+    with pytest.raises(ImageError, match="There is no folder"):
+        pack(tmp_path / "none", compiled=False)
+    with pytest.raises(ImageError, match=r"There is no main\.py"):
+        pack(tmp_path, compiled=False)
+
+
+SOURCE = '''"""Module,
+in two lines."""
+
+import os  # why
+
+
+class Page:
+    """Only a docstring."""
+
+
+def show(text: str = "# no comment") -> str:
+    """Say ü
+    something."""; done = 1
+    # a comment of its own
+    value = """not
+    a docstring"""  # but a value
+    return value + text
+'''
+
+
+def test_strip_keeps_lines_and_code():
+    stripped = strip(SOURCE)
+    assert stripped.count("\n") == SOURCE.count("\n")
+    assert "# why" not in stripped
+    assert "something" not in stripped
+    assert "a comment" not in stripped
+    before, after = {}, {}
+    exec(SOURCE, before)
+    exec(stripped, after)
+    assert after["show"]() == before["show"]() == "not\n    a docstring# no comment"
+    assert after["Page"].__doc__ == ""
+    lines = [node.lineno for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.Return | ast.Import)]
+    assert [node.lineno for node in ast.walk(ast.parse(stripped)) if isinstance(node, ast.Return | ast.Import)] == lines
+
+
+def test_strip_reads_windows_files(app_folder: Path):
+    (app_folder / "page.py").write_bytes(b"\xef\xbb\xbfCOLOUR = 1  # one\r\n")
+    assert files_in(pack(app_folder, compiled=False))["page.py"] == b"COLOUR = 1\n"
+
+
+@pytest.fixture
+def kits_app(monkeypatch: pytest.MonkeyPatch, app_folder: Path) -> None:
+    """A kit whose own application is the small one."""
+    firmware = app_folder.parent / "firmware"
+    firmware.mkdir()
+    app_folder.rename(firmware / "app")
+    monkeypatch.setattr(application, "firmware_dir", lambda: firmware)
+
+
+@pytest.mark.usefixtures("kits_app")
+def test_new_app_copies_the_kits_own(tmp_path: Path):
+    (tmp_path / "firmware" / "app" / "__pycache__").mkdir()
+    folder = new_app(tmp_path / "mine" / "app")
+    assert folder == tmp_path / "mine" / "app"
+    assert sorted(path.name for path in folder.iterdir()) == ["main.py", "page.py", "www"]
+
+
+@pytest.mark.usefixtures("kits_app")
+def test_new_app_keeps_what_was_made_before(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    new_app(tmp_path / "mine")
+    (tmp_path / "mine" / "page.py").write_text("edited")
+    assert new_app(tmp_path / "mine") == tmp_path / "mine"
+    assert (tmp_path / "mine" / "page.py").read_text() == "edited"
+
+
+def test_new_app_leaves_other_things_alone(tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "letter.txt").write_text("dear")
+    for name in ("file", "folder"):
+        with pytest.raises(ImageError, match="is no application"):
+            new_app(tmp_path / name)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["letter.txt"]
