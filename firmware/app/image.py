@@ -1,0 +1,90 @@
+"""What the first 288 bytes of an app image say: esp_image_header_t and esp_app_desc_t of ESP-IDF."""
+
+import os
+import struct
+
+from errors import UpdateError
+from micropython import const
+
+HEAD = const(288)
+_CHIP_ESP32 = const(0)
+_DESCRIPTOR = const(0x20)
+_DESCRIPTOR_MAGIC = const(0xABCD5432)
+_STAND_IN = "kit-stand-in"  # project of the image that the kit makes where no real one can be had
+_ADVICE = "Send the .bin file that kit.build() or `python -m kit build` makes."
+
+
+def is_virtual():
+    """Tell whether this board is a virtual one."""
+    return "virtual board" in os.uname().machine
+
+
+def _text(head, offset, length):
+    raw = bytes(head[offset : offset + length]).split(b"\0")[0]
+    return "".join(chr(byte) for byte in raw if 32 <= byte < 127)
+
+
+def descriptor(head):
+    """Return the app descriptor in the first 288 bytes as a dict of texts, None where there is none."""
+    if struct.unpack_from("<I", head, _DESCRIPTOR)[0] != _DESCRIPTOR_MAGIC:
+        return None
+    return {
+        "version": _text(head, 0x30, 32),
+        "project": _text(head, 0x50, 32),
+        "build": _text(head, 0x80, 16) + " " + _text(head, 0x70, 16),
+    }
+
+
+def describe(partition):
+    """Return the app descriptor of a slot; empty texts where it has none."""
+    head = bytearray(HEAD)
+    partition.readblocks(0, head, 0)
+    return descriptor(head) or {"version": "", "project": "", "build": ""}
+
+
+def judge(head, size):
+    """Return the app descriptor of an image of `size` bytes, or raise UPDATE_ERROR_MAGIC_BYTE."""
+    if size < HEAD or head[0] != 0xE9:
+        raise UpdateError("MAGIC_BYTE", "This is no app image: it is too short, or does not start with 0xE9.", _ADVICE)
+    found = descriptor(head)
+    if not found:
+        raise UpdateError(
+            "MAGIC_BYTE",
+            "This is no app image: it has no app descriptor. A full firmware.bin starts with the bootloader instead.",
+            _ADVICE,
+        )
+    chip = struct.unpack_from("<H", head, 12)[0]
+    if chip != _CHIP_ESP32:
+        raise UpdateError("MAGIC_BYTE", f"The image is for another chip (id {chip}), not for an ESP32.", _ADVICE)
+    if found["project"] == _STAND_IN and not is_virtual():
+        raise UpdateError(
+            "MAGIC_BYTE",
+            "The image is built on a stand-in, which runs on virtual boards only.",
+            "Build it for this board: kit.build(version, board=board).",
+        )
+    return found
+
+
+# https://semver.org, 11: numbers before words, numbers by value, a pre-release before its release
+def _key(version):
+    core, _, pre = version.split("+")[0].partition("-")
+    numbers = [int(number) for number in core.split(".")]
+    if len(numbers) != 3:
+        raise ValueError(version)
+    words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in pre.split(".")]
+    return numbers, not pre, words
+
+
+def check_version(version, running):
+    """Raise UPDATE_ERROR_VERSION unless `version` is newer than the running one. Both: MAJOR.MINOR.PATCH[-pre]."""
+    advice = "Build a higher version, or add ?force=1 to the address."
+    try:
+        new = _key(version)
+    except ValueError:
+        raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH.", advice)
+    try:
+        is_newer = new > _key(running)
+    except ValueError:
+        is_newer = True  # what runs was not built by the kit: anything may follow it
+    if not is_newer:
+        raise UpdateError("VERSION", f"Version {version} is not newer than the running {running}.", advice)

@@ -1,0 +1,86 @@
+"""The application: Wi-Fi, web server, self-test."""
+
+import asyncio
+
+import settings
+import slot
+import web
+import wifi
+from esp32 import Partition
+
+PORT = 80
+_TEST_SECONDS = 60  # within which a new version must have passed its self-test
+_ANSWER_SECONDS = 5
+_FAILURES = (OSError, slot.SlotError, asyncio.TimeoutError)
+
+
+def run():
+    """Start the application; it runs until Ctrl-C."""
+    asyncio.run(_main())
+
+
+async def _main():
+    print("\n      ESP32 OTA Update System\n")
+    print("Firmware Version: {}".format(web.about["version"]))
+    print("Build Date: {}\n".format(web.about["build"]))
+    name, password = settings.wifi()
+    if not name:
+        print("No Wi-Fi network is set. Run board.install() over USB.")
+        return slot.roll_back()
+    if slot.is_unconfirmed():
+        await _start_on_probation(name, password)
+    else:
+        await _start(name, password)
+    while True:
+        await asyncio.sleep(3600)
+
+
+# The bootloader goes back to the old version unless this one confirms.
+async def _start_on_probation(name, password):
+    try:
+        await asyncio.wait_for(_start(name, password), _TEST_SECONDS)
+        slot.check(slot.reader(web.updater.running), web.updater.running.info()[3], bytearray(slot.SECTOR))
+    except _FAILURES as error:
+        print("Self-test failed: {}".format(str(error) or f"no answer within {_TEST_SECONDS} s"))
+        return slot.roll_back()
+    _confirm()
+
+
+# Return once the board answers at its own address.
+async def _start(name, password):
+    global _server
+    await wifi.connect(name, password)
+    _server = asyncio.create_task(web.app.start_server(port=PORT))
+    while not await _answers():
+        await asyncio.sleep(0.1)
+    print(f"URL: http://{wifi.ip()}")
+
+
+async def _answers():
+    """Tell whether this board's own GET /info succeeds."""
+    try:
+        return b" 200 " in await asyncio.wait_for(_ask(), _ANSWER_SECONDS)
+    except _FAILURES:
+        return False
+
+
+async def _ask():
+    """Return the status line of the board's own GET /info."""
+    reader, writer = await asyncio.open_connection(wifi.ip(), PORT)
+    try:
+        writer.write(b"GET /info HTTP/1.0\r\n\r\n")
+        await writer.drain()
+        status = await reader.readline()
+        await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return status
+
+
+# mark_app_valid marks the record that otadata follows. If the bootloader refused that slot and runs this one, it would
+# make a bad record valid: only an app that is both running and boot may confirm.
+def _confirm():
+    if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
+        Partition.mark_app_valid_cancel_rollback()
+        print("Update confirmed")

@@ -1,0 +1,207 @@
+"""Take an update image into the next slot: judge, write, verify, commit.
+
+Whatever happens, and wherever the power goes, the board boots the old application or the new one, whole: the first
+sector of the slot is erased before any other write and written last, and set_boot comes after everything is verified.
+"""
+
+import asyncio
+import hashlib
+import time
+
+import image
+import slot
+from errors import UpdateError
+from micropython import const
+
+_SECTOR = const(4096)
+_ERASE = const(6)  # ioctl of a block device: erase one block
+_AGAIN = "Send the image again."
+
+
+class Updater:
+    """Writes the slot after `running`. `progress` is what GET /progress shows."""
+
+    # Both buffers are taken once, while the heap is whole.
+    def __init__(self, running):
+        self.running = running
+        self.version = image.describe(running)["version"]
+        self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
+        self._first = bytearray(_SECTOR)
+        self._buffer = bytearray(_SECTOR)
+
+    def is_busy(self):
+        return self.progress["phase"] != "idle"
+
+    def target(self):
+        """Return the slot that an update goes to, None where the table has no second one."""
+        try:
+            target = self.running.get_next_update()
+        except OSError:
+            return None
+        return None if target.info()[2] == self.running.info()[2] else target
+
+    async def receive(self, body, size, force=False, sha256=None, md5=None):
+        """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
+
+        Args:
+            body: its `await readinto(view)` gives the number of bytes read, 0 at the end.
+            size: bytes announced.
+            force: take the same or an older version too.
+            sha256, md5: digests of the image, bytes.
+
+        Returns: dict of slot, version, bytes, seconds by phase.
+        """
+        if self.is_busy():
+            raise UpdateError("BUSY", "Another update is running.", "Wait until GET /progress says idle.")
+        self.progress.update({"phase": "check", "received": 0, "written": 0, "size": size, "error": None})
+        try:
+            result = await self._run(body, size, force, sha256, md5)
+            self.progress["phase"] = "restart"
+            print(f"Update Success: {size} bytes")
+            return result
+        except OSError as error:
+            raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}.", _AGAIN))
+        except UpdateError as error:
+            raise self._failed(error)
+        finally:
+            if self.progress["phase"] != "restart":
+                self.progress["phase"] = "idle"
+
+    def _failed(self, error):
+        print(f"Update Error: {error.name} {error.message}")
+        self.progress["error"] = error.name
+        return error
+
+    async def _run(self, body, size, force, sha256, md5):
+        self._seconds = {"receive": 0, "write": 0, "verify": 0, "commit": 0}
+        self._mark = time.ticks_ms()
+        target = self._checked_target(size)
+        self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
+        await self._fill(body, self._first, min(size, _SECTOR))
+        found = image.judge(self._first, size)
+        if not force:
+            image.check_version(found["version"], self.version)
+
+        self._enter("write")
+        print("Update: version {}, {} bytes".format(found["version"], size))
+        target.ioctl(_ERASE, 0)
+        await self._write(body, size, target)
+        digest = self._sha.digest()
+        if (sha256 and sha256 != digest) or (md5 and md5 != self._md5.digest()):
+            raise UpdateError("MD5", "The digest of the image is not the announced one.", _AGAIN)
+
+        self._enter("verify")
+        await self._verify(size, target, digest)
+        self._lap("verify")
+        self._enter("commit")
+        self._commit(size, target)
+        self._lap("commit")
+        seconds = {name: milliseconds / 1000 for name, milliseconds in self._seconds.items()}
+        return {"slot": target.info()[4], "version": found["version"], "bytes": size, "seconds": seconds}
+
+    def _checked_target(self, size):
+        target = self.target()
+        if target is None:
+            raise UpdateError(
+                "NO_PARTITION",
+                "The partition table has no second slot.",
+                "Flash the OTA variant of MicroPython over USB: board.flash(image, erase=True).",
+            )
+        if slot.is_unconfirmed():
+            raise UpdateError(
+                "UNCONFIRMED",
+                "The running version is not confirmed yet, and the other slot is its way back.",
+                "Wait until GET /info says VALID, then send the image again.",
+            )
+        space = target.info()[3]
+        if not 0 < size <= space:
+            raise UpdateError(
+                "SIZE",
+                f"The image has {size} bytes, and the slot {target.info()[4]} takes 1 to {space}.",
+                "Send an update image, or make the application smaller.",
+            )
+        return target
+
+    def _enter(self, phase):
+        self.progress["phase"] = phase
+
+    # Add the time since the last mark to a phase.
+    def _lap(self, name):
+        now = time.ticks_ms()
+        self._seconds[name] += time.ticks_diff(now, self._mark)
+        self._mark = now
+
+    # Put the next n bytes of the body into a sector's buffer, hashed, and 0xFF behind them.
+    async def _fill(self, body, buffer, n):
+        view = memoryview(buffer)
+        done = 0
+        while done < n:
+            got = await body.readinto(view[done:n])
+            if not got:
+                message = "The upload ended after {received} of {size} bytes.".format(**self.progress)
+                raise UpdateError("ABORT", message, "Check the connection to the board. " + _AGAIN)
+            done += got
+            self.progress["received"] += got
+        self._sha.update(view[:n])
+        if self._md5:
+            self._md5.update(view[:n])
+        for index in range(n, _SECTOR):
+            buffer[index] = 0xFF
+        self._lap("receive")
+
+    # writeblocks erases a sector and writes it. The first one stays in its buffer.
+    async def _write(self, body, size, target):
+        shown = 0
+        for offset in range(_SECTOR, size, _SECTOR):
+            await self._fill(body, self._buffer, min(_SECTOR, size - offset))
+            target.writeblocks(offset // _SECTOR, self._buffer)
+            self.progress["written"] = min(offset, size - _SECTOR)
+            self._lap("write")
+            tenth = self.progress["received"] * 10 // size
+            if tenth > shown:
+                shown = tenth
+                print(f"Progress: {tenth}0%")
+        if await body.readinto(memoryview(self._buffer)[:1]):
+            raise UpdateError("SPACE", "More bytes came than were announced.", _AGAIN)
+
+    # Read the slot back, and look for the application as the next start will.
+    async def _verify(self, size, target, digest):
+        view = memoryview(self._buffer)
+        sha = hashlib.sha256(memoryview(self._first)[: min(size, _SECTOR)])
+        for offset in range(_SECTOR, size, _SECTOR):
+            target.readblocks(offset // _SECTOR, self._buffer)
+            sha.update(view[: min(_SECTOR, size - offset)])
+            await asyncio.sleep(0)  # GET /progress is answered in between
+        if sha.digest() != digest:
+            raise UpdateError("WRITE", "The flash does not hold what was written to it.", _AGAIN)
+        try:
+            slot.check(lambda offset, buf: self._read(target, offset, buf), size, self._buffer)
+        except slot.SlotError as error:
+            raise UpdateError("ACTIVATE", f"The image cannot be started: {error}.", "Build it with kit.build().")
+
+    # Read from the slot, the first sector from its buffer.
+    def _read(self, target, offset, buf):
+        view = memoryview(buf)
+        held = max(0, min(len(view), _SECTOR - offset))
+        view[:held] = memoryview(self._first)[offset : offset + held]
+        if held < len(view):
+            target.readblocks(0, view[held:], offset + held)
+
+    def _commit(self, size, target):
+        try:
+            target.writeblocks(0, self._first, 0)  # erased since rule 2
+            target.readblocks(0, self._buffer)
+            if self._buffer != self._first:
+                raise UpdateError("WRITE", "The flash does not hold what was written to it.", _AGAIN)
+            self._set_boot(target)
+        except Exception:
+            target.ioctl(_ERASE, 0)
+            raise
+        self.progress["written"] = size
+
+    def _set_boot(self, target):
+        try:
+            target.set_boot()
+        except OSError as error:
+            message = f"The board does not take the image: {error.args[-1]}."
+            raise UpdateError("ACTIVATE", message, "Build it again with kit.build().")

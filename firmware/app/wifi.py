@@ -1,0 +1,47 @@
+"""The board's Wi-Fi connection. Once made, MicroPython renews it by itself."""
+
+import asyncio
+
+import network
+
+HOSTNAME = "esp32-ota"
+_PATIENCE = 15  # seconds until the reason is printed and the connection tried anew
+_REASONS = {
+    network.STAT_NO_AP_FOUND: "no network of this name was found. Is it on, and on 2.4 GHz?",
+    network.STAT_WRONG_PASSWORD: "the password is wrong. board.install() writes a new one.",
+}
+
+_wlan = network.WLAN(network.STA_IF)
+
+
+def ip():
+    return _wlan.ifconfig()[0]
+
+
+def rssi():
+    """Return the signal strength in dBm, None without a connection."""
+    return _wlan.status("rssi") if _wlan.isconnected() else None
+
+
+async def connect(name, password):
+    """Return once the board has an address; until then keep trying, and say why it takes so long."""
+    network.hostname(HOSTNAME)
+    _wlan.active(True)
+    print(f"Connecting to WiFi: {name}")
+    while not await _is_up(name, password):
+        reason = _REASONS.get(_wlan.status(), "no answer from the network.")
+        print(f"WiFi: {reason} Trying again.")
+    print("WiFi connected!")
+    print(f"IP Address: {ip()}")
+    print(f"Signal Strength: {rssi()} dBm")
+
+
+async def _is_up(name, password):
+    if not _wlan.isconnected():  # it outlives a soft reset
+        _wlan.disconnect()  # so does an attempt, and connect() refuses to begin a second one
+        _wlan.connect(name, password)
+    for _ in range(_PATIENCE * 10):
+        if _wlan.isconnected():
+            return True
+        await asyncio.sleep(0.1)
+    return False

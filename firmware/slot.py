@@ -1,0 +1,162 @@
+"""Find, check and start the application that stands behind the app image in a slot.
+
+    [ app image ][ 0xFF to the next sector ][ header sector: "APP1", length, SHA-256 ][ littlefs ]
+
+Updates over the air never replace this file, and the application in every slot relies on it: small, boring, safe.
+"""
+
+import binascii
+import gc
+import hashlib
+import struct
+import sys
+
+import machine
+import vfs
+from esp32 import Partition
+from micropython import const
+
+SECTOR = const(4096)
+_BLOCK = const(512)  # of the application's littlefs
+_MAGIC = b"APP1"
+_COLLECT_EVERY = const(16384)  # bytes allocated: what stays then stays together, and leaves the heap in one piece
+
+# otadata: esp_ota_select_entry_t and esp_ota_img_states_t of ESP-IDF
+_OTADATA = const(0)  # subtype
+_OTA_0 = const(0x10)  # subtype
+NEW = const(0)
+PENDING_VERIFY = const(1)
+UNDEFINED = const(0xFFFFFFFF)
+
+
+class SlotError(Exception):
+    """There is no application that could be started; the text says why."""
+
+
+# littlefs asks for 32 to 128 bytes at a time: one sector is kept.
+class Window:
+    """Read-only block device over `length` bytes of a partition from the sector boundary `start` on."""
+
+    def __init__(self, partition, start, length):
+        self._partition = partition
+        self._first = start // SECTOR
+        self._count = length // _BLOCK
+        self._cache = bytearray(SECTOR)
+        self._cached = -1
+
+    def readblocks(self, block, buf, offset=0):
+        position = block * _BLOCK + offset
+        done = 0
+        while done < len(buf):
+            sector, skip = divmod(position + done, SECTOR)
+            if sector != self._cached:
+                self._cached = -1
+                self._partition.readblocks(self._first + sector, self._cache)
+                self._cached = sector
+            n = min(SECTOR - skip, len(buf) - done)
+            buf[done : done + n] = self._cache[skip : skip + n]
+            done += n
+
+    def writeblocks(self, block, buf, offset=0):
+        raise OSError(30)  # EROFS
+
+    def ioctl(self, op, arg):
+        if op == 4:  # block count
+            return self._count
+        if op == 5:  # block size
+            return _BLOCK
+        return -30 if op == 6 else 0  # erase: EROFS
+
+
+# The three functions below take `read(offset, buf)`, because the updater looks at a slot whose first sector it still
+# holds in its memory.
+def reader(partition):
+    """Return the function that fills a buffer from a byte offset of a partition."""
+    return lambda offset, buf: partition.readblocks(0, buf, offset)
+
+
+# Header 24 bytes, segments with 8 bytes of header, checksum at the end of a block of 16, SHA-256: esp_image_format.h
+def end_of_image(read, size):
+    """Return the offset of the first sector boundary behind the app image."""
+    header = bytearray(24)
+    read(0, header)
+    if header[0] != 0xE9:
+        raise SlotError("the slot holds no app image")
+    segment = bytearray(8)
+    end = 24
+    for _ in range(header[1]):
+        read(end, segment)
+        end += 8 + struct.unpack("<II", segment)[1]
+        if end > size - 48:
+            raise SlotError("the app image is longer than its slot")
+    end = (end + 16) // 16 * 16 + (32 if header[23] else 0)
+    return (end + SECTOR - 1) // SECTOR * SECTOR
+
+
+def find(read, size):
+    """Return (offset, length, SHA-256) of the application in the `size` bytes behind `read`."""
+    start = end_of_image(read, size)
+    header = bytearray(40)
+    if start + SECTOR <= size:
+        read(start, header)
+    magic, length, digest = struct.unpack("<4sI32s", header)
+    if magic != _MAGIC:
+        raise SlotError("there is no application behind the app image")
+    start += SECTOR
+    if length == 0 or length % _BLOCK or length > size - start:
+        raise SlotError("the application behind the app image is cut short")
+    return start, length, digest
+
+
+def check(read, size, buf):
+    """Return (offset, length) of the application once its SHA-256 was found right. `buf`: memory to work with."""
+    start, length, digest = find(read, size)
+    sha = hashlib.sha256()
+    view = memoryview(buf)
+    for offset in range(0, length, len(buf)):
+        piece = view[: min(len(buf), length - offset)]
+        read(start + offset, piece)
+        sha.update(piece)
+    if sha.digest() != digest:
+        raise SlotError("the SHA-256 of the application is wrong")
+    return start, length
+
+
+def state(partition):
+    """Return the state word that otadata has for a slot, UNDEFINED where it has none."""
+    slots = len([p for p in Partition.find(Partition.TYPE_APP) if _OTA_0 <= p.info()[1] < 2 * _OTA_0])
+    found = (0, UNDEFINED)
+    for otadata in Partition.find(Partition.TYPE_DATA, _OTADATA):
+        for sector in (0, 1):
+            record = bytearray(32)
+            otadata.readblocks(sector, record, 0)
+            seq, _, word, crc = struct.unpack("<I20sII", record)
+            right = binascii.crc32(struct.pack("<I", seq), 0xFFFFFFFF) == crc
+            if right and (seq - 1) % slots == partition.info()[1] - _OTA_0 and seq > found[0]:
+                found = (seq, word)
+    return found[1]
+
+
+def is_unconfirmed():
+    """Tell whether the bootloader would go back to the other slot at the next reset."""
+    return state(Partition(Partition.RUNNING)) in (NEW, PENDING_VERIFY)
+
+
+def roll_back():
+    """Reset if the running app is unconfirmed, so that the bootloader goes back; else do nothing."""
+    if is_unconfirmed():
+        print("This version was never confirmed. Restarting: the bootloader goes back to the version before.")
+        machine.reset()
+
+
+def start():
+    """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError."""
+    partition = Partition(Partition.RUNNING)
+    offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))
+    vfs.mount(vfs.VfsLfs2(Window(partition, offset, length)), "/app", readonly=True)
+    gc.threshold(_COLLECT_EVERY)
+    sys.path.insert(0, "/app/lib")
+    sys.path.insert(0, "/app")
+    import main
+
+    main.run()

@@ -1,0 +1,98 @@
+# Runs on CPython and on MicroPython.
+"""The chip that the virtual board's stand-in modules talk to, over a flash file. It counts operations, and can fail."""
+
+SECTOR = 4096
+BLANK = b"\xff" * 256
+
+running = 0x10000
+reset_cause = 1
+mac = b"\x24\x0a\xc4\x00\x01\x10"
+flash_size = 0x400000
+ssid = "virtual-wifi"
+password = "virtual-password"
+ip = "127.0.0.1"
+http = 80
+machine = "virtual board with ESP32"  # os.uname().machine
+
+operations = 0  # erases and writes so far
+log = None  # a list: it gets ("write" | "erase", address) of each operation
+fail_at = None  # number of the operation that raises OSError
+cut_at = None  # number of the operation in the middle of which the power goes
+wrong_at = None  # number of the write that leaves a wrong byte
+
+_file = None
+
+
+class Reset(SystemExit):
+    """machine.reset()."""
+
+
+class PowerCut(SystemExit):
+    """The power went: nothing after this point happened."""
+
+
+def open_flash(path):
+    global _file
+    _file = open(path, "r+b")  # noqa: SIM115
+
+
+def read(address, n):
+    _file.seek(address)
+    return _file.read(n)
+
+
+def write(address, data):
+    """NOR flash: a write only clears bits."""
+    torn = _count("write", address)
+    if torn:
+        data = data[: len(data) // 2]
+    old = read(address, len(data))
+    if old.count(b"\xff") != len(old):
+        data = bytes([old[index] & data[index] for index in range(len(data))])
+    if operations - 1 == wrong_at:
+        data = bytes([data[0] ^ 0xFF]) + data[1:]
+    _put(address, data)
+    if torn:
+        raise PowerCut
+
+
+def erase(address, n):
+    assert address % SECTOR == n % SECTOR == 0
+    torn = _count("erase", address)
+    for start in range(address, address + (SECTOR // 2 if torn else n), len(BLANK)):
+        _put(start, BLANK)
+    if torn:
+        raise PowerCut
+
+
+def _count(name, address):
+    global operations
+    operations += 1
+    if log is not None:
+        log.append((name, address))
+    if operations - 1 == fail_at:
+        raise error(1, "ESP_FAIL")
+    return operations - 1 == cut_at
+
+
+def _put(address, data):
+    _file.seek(address)
+    _file.write(data)
+    _file.flush()
+
+
+def error(code, name=None):
+    return OSError(code, name) if name else OSError(code)
+
+
+def reset(cause):
+    print("RESET", cause)
+    raise Reset(42)
+
+
+def abort(message):
+    raise AssertionError("the firmware made the chip abort: " + message)
+
+
+def pin(number, value):
+    pass

@@ -1,0 +1,27 @@
+"""What MicroPython has and CPython has not."""
+
+import gc
+import os
+import sys
+import time
+import traceback
+from collections import namedtuple
+from types import ModuleType
+
+import _chip
+
+Uname = namedtuple("Uname", ("sysname", "machine"))
+
+micropython = ModuleType("micropython")
+micropython.const = lambda value: value
+sys.modules["micropython"] = micropython
+
+vfs = ModuleType("vfs")  # only a MicroPython can mount
+sys.modules["vfs"] = vfs
+
+os.uname = lambda: Uname("esp32", _chip.machine)
+gc.threshold = lambda amount: None
+gc.mem_free = lambda: 100_000
+sys.print_exception = lambda error: traceback.print_exception(error, file=sys.stdout)
+time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000
+time.ticks_diff = lambda end, start: end - start

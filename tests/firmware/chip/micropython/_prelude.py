@@ -1,0 +1,1 @@
+"""The unix port of MicroPython lacks nothing."""

@@ -1,0 +1,259 @@
+"""A harness that runs the firmware and the virtual board's stand-in modules on CPython and on a real MicroPython.
+
+On MicroPython everything is compiled with mpy-cross, as for a board, and the heap is that of a board: 120 kB of 32-bit
+words (`120wk`), which are 64-bit here.
+"""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import requests
+
+from kit import otadata
+from kit.application import compile_module
+from kit.base import BaseImage
+from kit.image import make
+from kit.standin import image_set
+from kit.table import MICROPYTHON_OTA, OFFSET
+from kit.update_image import UpdateImage, build
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+HEAP = "120wk"
+FLASH_SIZE = 0x400000
+DROM, IRAM = 0x3F400020, 0x40080000
+OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
+APPLICATION = "def run():\n    print('APPLICATION RUNS')\n"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run: exit code and output."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A command that runs `_run.py`, and the folders on its path."""
+
+    name: str
+    command: tuple[str, ...]
+    folders: tuple[Path, ...]
+
+    def arguments(self, body: str, function: str, flash: Path, *arguments: object) -> list[str]:
+        path = ":".join(map(str, self.folders))
+        return [*self.command, str(HERE / "chip/_run.py"), path, body, function, str(flash), *map(str, arguments)]
+
+    def run(self, body: str, function: str, flash: Path, *arguments: object) -> Done:
+        """Run a function of a body in a process of its own."""
+        done = subprocess.run(
+            self.arguments(body, function, flash, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout)
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the firmware, the stand-ins, the chip and the bodies, by the name that it is imported by."""
+    folders = (ROOT / "firmware/app", ROOT / "kit/virtual/board", HERE / "chip", HERE / "bodies")
+    found = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
+    boot = {"slot": ROOT / "firmware/slot.py", "boot_main": ROOT / "firmware/main.py"}
+    return found | boot | {"_otadata": ROOT / "kit/otadata.py"}
+
+
+def write_compiled(folder: Path, sources: dict[str, Path]) -> None:
+    for name, path in sources.items():
+        file = folder / f"{name}.mpy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(compile_module(path.name, path.read_text()))
+
+
+@pytest.fixture(scope="session")
+def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
+    folder = tmp_path_factory.mktemp("py")
+    for name, path in modules().items():
+        (folder / f"{name}.py").write_bytes(path.read_bytes())
+    return Interpreter("cpython", (sys.executable,), (HERE / "chip/cpython", folder))
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Interpreter:
+    """A real MicroPython with everything as .mpy."""
+    import microdot
+
+    folder = tmp_path_factory.mktemp("mpy")
+    library = Path(microdot.__file__).parent
+    write_compiled(folder, modules())
+    write_compiled(folder, {f"microdot/{name}": library / f"{name}.py" for name in ("__init__", "microdot")})
+    write_compiled(folder, {path.stem: path for path in (HERE / "chip/micropython").glob("*.py")})
+    return Interpreter("micropython", (micropython, "-X", f"heapsize={HEAP}"), (folder,))
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Each interpreter in turn."""
+    return request.getfixturevalue("cpython" if request.param == "cpython" else "compiled")
+
+
+def small_base(is_stand_in: bool) -> BaseImage:
+    """A base whose app image has a few sectors; the header of a segment lies across the end of the first one."""
+    descriptor = image_set().app[0x20:0x120]
+    drom = descriptor.ljust(4096 - 4 - 32, b"\x55")
+    app = make([(DROM, drom), (IRAM, bytes(range(256)) * 32)], IRAM)
+    return BaseImage(b"", MICROPYTHON_OTA, app, is_stand_in, name="small")
+
+
+@pytest.fixture(scope="session")
+def make_image(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., UpdateImage]:
+    """Function that builds a small update image, whose application prints one line."""
+
+    @cache
+    def make_one(version: str, is_stand_in: bool = True, application: str = APPLICATION) -> UpdateImage:
+        app = tmp_path_factory.mktemp("app")
+        (app / "main.py").write_text(application)
+        return build(version, base=small_base(is_stand_in), app=app)
+
+    return make_one
+
+
+@pytest.fixture
+def image_file(make_image: Callable[..., UpdateImage], tmp_path: Path) -> Path:
+    """Version 1.1.0 as a file."""
+    return make_image("1.1.0").save(tmp_path / "1.1.0.bin")
+
+
+@pytest.fixture
+def make_flash(make_image: Callable[..., UpdateImage], tmp_path: Path) -> Callable[..., Path]:
+    """Function that makes a flash file with version 1.0.0 in ota_0, and returns its path.
+
+    Its arguments: the two otadata records as (seq, state); what is in the slots; the partition table.
+    """
+
+    def make_file(*records, slot_0=None, slot_1=b"", table=MICROPYTHON_OTA) -> Path:
+        data = bytearray(b"\xff" * FLASH_SIZE)
+        for number, record in enumerate(records or [(1, otadata.VALID)]):
+            place(data, OTADATA + number * 0x1000, otadata.pack(*record))
+        place(data, OFFSET, table.to_bytes())
+        place(data, OTA_0, make_image("1.0.0").data if slot_0 is None else slot_0)
+        place(data, OTA_1, slot_1)
+        path = tmp_path / "flash.bin"
+        path.write_bytes(data)
+        return path
+
+    return make_file
+
+
+def place(flash: bytearray, start: int, data: bytes) -> None:
+    flash[start : start + len(data)] = data
+
+
+class Board:
+    """The application in a process of its own, reached over HTTP."""
+
+    def __init__(self, process: subprocess.Popen, port: int, flash: Path) -> None:
+        self.port = port
+        self.flash = flash
+        self.token = ""
+        self._process = process
+        self._lines: list[str] = []
+        self._ended = False
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def output(self) -> str:
+        return "".join(self._lines)
+
+    def wait_for(self, text: str) -> None:
+        """Return once the board has printed a text."""
+        with self._news:
+            self._news.wait_for(lambda: text in self.output() or self._ended, timeout=60)
+        assert text in self.output(), self.output()
+
+    def wait(self) -> int:
+        """Return the exit code of the process."""
+        code = self._process.wait(timeout=60)
+        self._reader.join()
+        return code
+
+    def stop(self) -> None:
+        self._process.kill()
+        self.wait()
+        self._process.stdout.close()
+        self._session.close()
+
+    def get(self, path: str, **options) -> requests.Response:
+        return self._session.get(f"http://127.0.0.1:{self.port}{path}", timeout=30, **options)
+
+    def post(self, path: str, **options) -> requests.Response:
+        self._session.cookies.clear()
+        return self._session.post(f"http://127.0.0.1:{self.port}{path}", timeout=60, **options)
+
+    def log_in(self, password: str) -> None:
+        self.token = self.post("/login", json={"password": password}).json()["token"]
+
+    def update(self, data: object, headers: dict[str, str] | None = None) -> requests.Response:
+        return self.post("/update", data=data, headers=(headers or {}) | {"Authorization": f"Bearer {self.token}"})
+
+    def progress(self) -> dict:
+        return self.get("/progress", headers={"Authorization": f"Bearer {self.token}"}).json()
+
+    def wait_until(self, is_so: Callable[[dict], bool]) -> None:
+        """Return once GET /progress shows what is wanted."""
+        end = time.monotonic() + 30
+        while not is_so(self.progress()):
+            assert time.monotonic() < end, self.output()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Board]]:
+    """Function that starts the application on a flash file, and returns once it listens."""
+    boards = []
+
+    def start(interpreter: Interpreter, flash: Path, *arguments: object) -> Board:
+        # The port stays bound until the board listens on it, so that nobody else gets it.
+        with socket.socket() as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind(("127.0.0.1", 0))
+            port = reserved.getsockname()[1]
+            process = subprocess.Popen(
+                interpreter.arguments("serve", "serve", flash, port, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            boards.append(Board(process, port, flash))
+            boards[-1].wait_for("URL: http://")
+        return boards[-1]
+
+    yield start
+    for board in boards:
+        board.stop()
+        print(board.output())  # pytest shows it where a test failed

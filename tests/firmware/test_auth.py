@@ -1,0 +1,20 @@
+"""Passwords and tokens, on both interpreters."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit.settings import hash_password
+
+
+@pytest.mark.parametrize("function", ["test_password_of_the_tutorial", "test_tokens", "test_keeps_few_tokens"])
+def test_auth(function: str, interpreter, make_flash: Callable[..., Path]) -> None:
+    done = interpreter.run("auths", function, make_flash())
+    assert done.code == 0, done.output
+
+
+def test_board_and_kit_hash_alike(interpreter, make_flash: Callable[..., Path]) -> None:
+    digest = hash_password("Grüße!", bytes(range(16))).hex()
+    done = interpreter.run("auths", "test_password_of_our_own", make_flash(), digest)
+    assert done.code == 0, done.output
