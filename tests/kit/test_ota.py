@@ -1,0 +1,458 @@
+import base64
+import hashlib
+import json
+import socket
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from kit import ota
+from kit.errors import AddressError, BoardError, ImageError, SettingsError, UpdateError
+from kit.ota import OtaClient
+from kit.settings import DEMO
+
+IMAGE = bytes(range(256)) * 4096  # 1 MiB; the fake board does not judge
+BLOCK = 4096
+
+
+class FakeBoard:
+    """A board's web server on loopback. Time passes in it by what the client does, not by the clock."""
+
+    def __init__(self) -> None:
+        self.password = DEMO.password
+        self.chip = ota.VIRTUAL_CHIP
+        self.version, self.running, self.state, self.uptime = "1.0.0", "ota_0", "VALID", 1000
+        self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
+        self.requests: list[tuple[str, dict]] = []
+        self.received = hashlib.sha256()
+        self.after_half = lambda handler: None  # what happens when half of the image is written
+        self.refusal: tuple[int, dict] | None = None
+        self.polled = threading.Condition()
+        self.polls = 0
+        self.cut_short = threading.Event()
+        self.restart: list = []  # what the next looks of a waiting client find
+        self.port = 0
+        self._listen()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _listen(self) -> None:
+        handler = type("BoundHandler", (Handler,), {"board": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def down(self) -> None:
+        """Refuse connections."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.server = None
+
+    def up(self, version: str, running: str, state: str) -> None:
+        self.version, self.running, self.state, self.uptime = version, running, state, 0
+        if self.server is None:
+            self._listen()
+
+    def tick(self, seconds: float) -> None:
+        """Stand in for the client's sleep between two looks."""
+        if self.restart:
+            self.restart.pop(0)()
+
+    def await_poll(self) -> None:
+        """Return when the client has been told the present progress."""
+        with self.polled:
+            polls = self.polls
+            assert self.polled.wait_for(lambda: self.polls > polls, timeout=20)
+
+
+class Handler(BaseHTTPRequestHandler):
+    board: FakeBoard
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def answer(self, status: int, body: dict | str) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def is_stranger(self) -> bool:
+        if self.headers["Authorization"] == "Bearer token-1":
+            return False
+        self.answer(401, {"error": "UNAUTHORIZED", "message": "This needs a login."})
+        return True
+
+    def do_GET(self) -> None:
+        board = self.board
+        board.requests.append((f"GET {self.path}", dict(self.headers)))
+        if self.path == "/info":
+            info = {"name": "kit-stand-in", "version": board.version, "chip": board.chip, "running": board.running}
+            info |= {"boot": board.running, "next": "ota_1", "image_state": board.state, "uptime": board.uptime}
+            self.answer(200, info | {"free_heap": 91_000, "hostname": "<esp32>"})
+        elif self.path == "/progress" and not self.is_stranger():
+            self.answer(200, board.progress)
+            with board.polled:
+                board.polls += 1
+                board.polled.notify_all()
+
+    def do_POST(self) -> None:
+        self.board.requests.append((f"POST {self.path}", dict(self.headers)))
+        if self.path == "/login":
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if body == {"password": self.board.password}:
+                self.answer(200, {"token": "token-1", "expires_in": 300})
+            else:
+                self.answer(401, "Invalid password!")
+        elif not self.is_stranger():
+            self.update()
+
+    def update(self) -> None:
+        board, size = self.board, int(self.headers["Content-Length"])
+        if board.refusal:
+            return self.answer(*board.refusal)
+        done = 0
+        while done < size:
+            block = self.rfile.read(min(BLOCK, size - done))
+            if not block:
+                board.cut_short.set()
+                return None
+            board.received.update(block)
+            done += len(block)
+            board.progress.update(phase="write", received=done, written=done, size=size)
+            if done == size // 2:
+                board.await_poll()
+                board.after_half(self)
+        for phase in ("verify", "commit"):
+            board.progress.update(phase=phase)
+            board.await_poll()
+        board.progress.update(phase="restart")
+        seconds = {"receive": 0.1, "write": 0.1, "verify": 0.05, "commit": 0.01}
+        return self.answer(200, {"slot": "ota_1", "version": "1.1.0", "bytes": size, "seconds": seconds})
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("KIT_WIFI_SSID", "KIT_WIFI_PASSWORD", "KIT_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    board = FakeBoard()
+    monkeypatch.setattr(ota, "time", SimpleNamespace(monotonic=time.monotonic, sleep=board.tick))
+    yield board
+    if board.server:
+        board.down()
+
+
+@pytest.fixture
+def client(board):
+    client = OtaClient(board.url)
+    client.login()
+    return client
+
+
+def into_new_version(board: FakeBoard) -> list:
+    return [
+        board.down,
+        lambda: None,
+        lambda: board.up("1.1.0", "ota_1", "PENDING_VERIFY"),
+        lambda: setattr(board, "state", "VALID"),
+    ]
+
+
+def test_upload_until_confirmed(board, client, monkeypatch):
+    phases = []
+    monkeypatch.setattr(ota.Progress, "update", lambda self, done, phase=None: phases.append((phase, done)))
+    board.restart = into_new_version(board)
+    result = client.upload(IMAGE)
+    assert repr(result) == "1.1.0 in ota_1: 1,048,576 bytes accepted, confirmed"
+    assert (result.version, result.slot, result.bytes) == ("1.1.0", "ota_1", len(IMAGE))
+    assert result.virtual
+    assert result.restart_seconds > 0
+    assert board.restart == []
+    assert board.received.digest() == hashlib.sha256(IMAGE).digest()
+    names = [phase for phase, _ in phases]
+    assert names[-3:] == ["restart", "confirmed", None]
+    assert ("write", len(IMAGE) // 2) in phases
+    assert {"verify", "commit"} <= set(names)
+
+
+def test_samples_are_the_boards_word(board, client):
+    result = client.upload(IMAGE, wait=False)
+    times = [t for t, *_ in result.samples]
+    written = [done for _, _, done, _ in result.samples]
+    assert result.samples[0] == (0.0, 0, 0, "check")
+    assert result.samples[-1] == (times[-1], len(IMAGE), len(IMAGE), "restart")
+    assert len(IMAGE) // 2 in written
+    assert times == sorted(times)
+    assert written == sorted(written)
+    assert result.seconds == {"receive": 0.1, "write": 0.1, "verify": 0.05, "commit": 0.01}
+    assert result.plot().axes
+
+
+def test_upload_without_waiting(board, client):
+    result = client.upload(IMAGE, wait=False)
+    assert repr(result) == "1.1.0 in ota_1: 1,048,576 bytes accepted, restarting"
+    assert result.restart_seconds is None
+
+
+def test_request_of_an_upload(board, client):
+    client.upload(IMAGE, wait=False)
+    [headers] = [headers for name, headers in board.requests if name == "POST /update"]
+    digest = base64.b64encode(hashlib.sha256(IMAGE).digest()).decode()
+    assert headers["Content-Length"] == str(len(IMAGE))
+    assert headers["Content-Digest"] == f"sha-256=:{digest}:"
+    assert headers["Authorization"] == "Bearer token-1"
+    assert "Transfer-Encoding" not in headers
+
+
+def test_upload_of_a_file_and_of_an_update_image(board, client, tmp_path):
+    path = tmp_path / "update.bin"
+    path.write_bytes(IMAGE)
+    for image in (path, str(path), SimpleNamespace(data=IMAGE)):
+        client.login()
+        assert client.upload(image, wait=False).bytes == len(IMAGE)
+
+
+def test_upload_of_a_missing_file(board, client, tmp_path):
+    with pytest.raises(ImageError, match=r"none\.bin cannot be read"):
+        client.upload(tmp_path / "none.bin")
+
+
+REFUSAL = {
+    "error": "UPDATE_ERROR_MAGIC_BYTE",
+    "message": "This is a full firmware.bin.",
+    "advice": "Send the app image: the file that ends in .app-bin.",
+}
+
+
+@pytest.mark.parametrize("size", [0, 100, 32 << 20])  # 32 MiB: sending breaks, and the answer is there
+def test_refusal_is_an_update_error(board, client, size):
+    board.refusal = (415, REFUSAL)
+    with pytest.raises(UpdateError) as caught:
+        client.upload(bytes(size))
+    error = caught.value
+    assert (error.error, error.status) == ("UPDATE_ERROR_MAGIC_BYTE", 415)
+    assert (error.cause, error.advice) == (REFUSAL["message"], REFUSAL["advice"])
+
+
+def test_link_that_drops_in_the_middle(board, client):
+    def drop(handler: Handler) -> None:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()  # a reset, as from a router that gives up
+        handler.rfile.close()
+
+    board.after_half = drop
+    with pytest.raises(BoardError) as caught:
+        client.upload(IMAGE)
+    assert caught.value.cause == "The link broke after the board had acknowledged 524,288 of 1,048,576 bytes."
+    assert caught.value.advice == "The old version 1.0.0 still runs: upload again."
+
+
+def test_upload_after_a_dropped_one(board, client):
+    board.after_half = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(BoardError):
+        client.upload(IMAGE)
+    board.after_half = lambda handler: None
+    assert client.upload(IMAGE, wait=False).bytes == len(IMAGE)
+
+
+def test_answer_that_is_lost_is_not_called_a_failure(board, client, monkeypatch):
+    monkeypatch.setattr(Handler, "answer", drop_answer_of_update(Handler.answer))
+    with pytest.raises(BoardError) as caught:
+        client.upload(IMAGE)
+    assert "1,048,576 of 1,048,576" in caught.value.cause
+    assert caught.value.advice.startswith("ota.info() shows which version runs")
+
+
+def drop_answer_of_update(answer):
+    def wrapped(handler: Handler, status: int, body: dict | str) -> None:
+        if handler.path != "/update":
+            answer(handler, status, body)
+
+    return wrapped
+
+
+def test_board_that_falls_silent(board, client, monkeypatch):
+    monkeypatch.setattr(ota, "SILENCE", 0.3)
+    monkeypatch.setattr(ota, "TIMEOUT", (0.1, 0.1))
+    over = threading.Event()
+
+    def fall_silent(handler: Handler) -> None:
+        monkeypatch.setattr(Handler, "do_GET", lambda handler: over.wait(20))
+        over.wait(20)
+
+    board.after_half = fall_silent
+    try:
+        with pytest.raises(BoardError, match="The link broke after the board had acknowledged 524,288"):
+            client.upload(IMAGE)
+    finally:
+        over.set()
+
+
+def test_interrupt_stops_the_sending(board, client, monkeypatch):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    board.await_poll = lambda: None
+    monkeypatch.setattr(client, "_poll", interrupt)
+    board.after_half = lambda handler: None
+    reading = threading.Event()
+    monkeypatch.setattr(Handler, "update", after(reading, Handler.update))
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(bytes(64 << 20))  # more than the sockets' buffers hold
+    reading.set()
+    assert board.cut_short.wait(20)
+
+
+def after(event: threading.Event, method):
+    def wrapped(handler: Handler) -> None:
+        event.wait(20)
+        method(handler)
+
+    return wrapped
+
+
+def test_new_version_that_rolls_back(board, client):
+    board.restart = [
+        board.down,
+        lambda: board.up("1.1.0", "ota_1", "PENDING_VERIFY"),
+        board.down,
+        lambda: board.up("1.0.0", "ota_0", "VALID"),
+    ]
+    with pytest.raises(BoardError) as caught:
+        client.upload(IMAGE)
+    assert "1.1.0 did not confirm itself: the board rolled back, and 1.0.0 runs again" in caught.value.cause
+    assert "board.console()" in caught.value.advice
+
+
+def test_rollback_of_a_version_that_never_answered(board, client):
+    board.restart = [lambda: None, lambda: None, board.down, lambda: board.up("1.0.0", "ota_0", "VALID")]
+    with pytest.raises(BoardError, match="rolled back"):
+        client.upload(IMAGE)
+    assert board.restart == []
+
+
+def test_hiccup_before_the_restart_is_no_rollback(board, client):
+    def back() -> None:
+        board.up("1.0.0", "ota_0", "VALID")
+        board.uptime = 1000  # it has not restarted yet
+
+    board.restart = [board.down, back, lambda: None, *into_new_version(board)]
+    assert repr(client.upload(IMAGE)).endswith("confirmed")
+
+
+def test_same_version_is_recognised_by_its_slot(board, client):
+    board.version = "1.1.0"
+    board.restart = into_new_version(board)
+    assert repr(client.upload(IMAGE)).endswith("confirmed")
+    assert board.restart == []
+
+
+def test_new_version_that_is_never_confirmed(board, client, monkeypatch):
+    monkeypatch.setattr(ota, "CONFIRM_TIMEOUT", 0.5)
+    board.restart = [lambda: board.up("1.1.0", "ota_1", "PENDING_VERIFY")]
+    with pytest.raises(BoardError) as caught:
+        client.upload(IMAGE)
+    assert "did not confirm version 1.1.0" in caught.value.cause
+    assert "PENDING_VERIFY" in caught.value.cause
+
+
+def test_wrong_password_says_where_it_comes_from(board, monkeypatch):
+    monkeypatch.setenv("KIT_PASSWORD", "not-the-one")
+    client = OtaClient(board.url)
+    with pytest.raises(BoardError) as caught:
+        client.login()
+    assert caught.value.cause == "Invalid password!"
+    for words in ("KIT_PASSWORD", "lab.toml", "board.install()"):
+        assert words in caught.value.advice
+    assert "not-the-one" not in str(caught.value)
+
+
+def test_password_of_a_real_board_is_never_the_demo_value(board):
+    board.chip = "ESP32"
+    with pytest.raises(SettingsError):
+        OtaClient(board.url).login()
+
+
+def test_constructor_knows_better_than_the_chip(board):
+    board.chip = "ESP32"
+    client = OtaClient(board.url, virtual=True)
+    client.login()
+    assert client.upload(IMAGE, wait=False).virtual
+
+
+def test_locked_out(board, monkeypatch):
+    body = {"error": "LOCKED_OUT", "message": "5 wrong passwords.", "advice": "Wait for 10 minutes."}
+    monkeypatch.setattr(Handler, "do_POST", lambda handler: handler.answer(429, body))
+    with pytest.raises(BoardError) as caught:
+        OtaClient(board.url).login()
+    assert str(caught.value) == "5 wrong passwords. Wait for 10 minutes."
+
+
+def test_upload_without_a_login(board):
+    with pytest.raises(BoardError, match=r"Log in: ota\.login\(\)"):
+        OtaClient(board.url).upload(IMAGE)
+    assert board.requests == []
+
+
+@pytest.mark.parametrize("call", [lambda client: client.progress(), lambda client: client.upload(IMAGE)])
+def test_token_that_is_over(board, client, call):
+    client._token = "token-of-yesterday"
+    with pytest.raises(BoardError, match=r"5 minutes are over\. Log in: ota\.login\(\)"):
+        call(client)
+
+
+def test_token_is_forgotten_with_the_restart(board, client):
+    client.upload(IMAGE, wait=False)
+    with pytest.raises(BoardError, match="Log in"):
+        client.upload(IMAGE)
+
+
+def test_unreachable_address(board):
+    url = board.url
+    board.down()
+    with pytest.raises(BoardError) as caught:
+        OtaClient(url).info()
+    assert caught.value.cause == f"The board has the address {url}, and this computer cannot reach it."
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("url", ["", "rfc2217://127.0.0.1:4000", "http://"])
+def test_address_that_is_none(url):
+    with pytest.raises(AddressError, match=r"Use board\.url\."):
+        OtaClient(url)
+
+
+def test_address_without_a_scheme(board):
+    assert OtaClient(f"127.0.0.1:{board.port}/").info()["version"] == "1.0.0"
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, "<h1>Not found</h1>"), (200, "<h1>Router</h1>"), (200, "[]")])
+def test_server_that_is_no_board(board, monkeypatch, status, body):
+    monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.answer(status, body))
+    with pytest.raises(BoardError, match=f"/info answered {status} .*not as our firmware does"):
+        OtaClient(board.url).info()
+
+
+def test_proxy_does_not_catch_the_board(board, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert OtaClient(board.url).info()["version"] == "1.0.0"
+
+
+def test_text_of_info_is_stable_and_its_html_complete(board):
+    info = OtaClient(board.url).info()
+    assert repr(info) == "kit-stand-in 1.0.0 on ESP32 (virtual): running ota_0, boot ota_0, next ota_1, VALID"
+    assert "<th>free_heap</th><td>91000</td>" in info._repr_html_()
+    assert "&lt;esp32&gt;" in info._repr_html_()
+
+
+def test_repr_of_a_client_has_no_token(client, board):
+    assert repr(client) == f"OtaClient('{board.url}')"

@@ -1,0 +1,107 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from kit.errors import SettingsError
+from kit.settings import DEMO, PLACES, hash_password, settings
+
+LAB = '[wifi]\nssid = "home"\npassword = "wifi-secret"\n\n[ota]\npassword = "ota-secret"\n'
+EXAMPLE = Path(__file__).parents[2] / "lab.example.toml"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    for variable, *_ in PLACES.values():
+        monkeypatch.delenv(variable, raising=False)
+    folder = tmp_path / "lab" / "notebooks"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_virtual_board_needs_no_settings():
+    assert settings(virtual=True) == DEMO
+
+
+def test_real_board_names_each_missing_setting():
+    with pytest.raises(SettingsError) as caught:
+        settings(virtual=False)
+    for words in ("Wi-Fi name (KIT_WIFI_SSID)", "Wi-Fi password (KIT_WIFI_PASSWORD)", "OTA password (KIT_PASSWORD)"):
+        assert words in caught.value.cause
+    assert "lab.toml" in caught.value.advice
+
+
+def test_lab_toml_of_a_parent_folder(here):
+    (here.parent / "lab.toml").write_text(LAB)
+    found = settings(virtual=False)
+    assert (found.wifi_ssid, found.wifi_password, found.password) == ("home", "wifi-secret", "ota-secret")
+
+
+def test_nearest_lab_toml_wins(here):
+    (here.parent / "lab.toml").write_text(LAB)
+    (here / "lab.toml").write_text(LAB.replace("home", "school"))
+    assert settings(virtual=False).wifi_ssid == "school"
+
+
+def test_environment_wins_value_by_value(here, monkeypatch):
+    (here / "lab.toml").write_text(LAB)
+    monkeypatch.setenv("KIT_PASSWORD", "from-environment")
+    monkeypatch.setenv("KIT_WIFI_SSID", "")  # empty: not set
+    found = settings(virtual=False)
+    assert (found.wifi_ssid, found.password) == ("home", "from-environment")
+
+
+def test_virtual_board_takes_demo_values_where_no_variable_is_set(here, monkeypatch):
+    (here / "lab.toml").write_text(LAB)  # a real network, which it could not join
+    monkeypatch.setenv("KIT_PASSWORD", "mine")
+    found = settings(virtual=True)
+    assert (found.wifi_ssid, found.wifi_password, found.password) == (DEMO.wifi_ssid, DEMO.wifi_password, "mine")
+
+
+def test_bom_of_an_editor_is_no_error(here):
+    (here / "lab.toml").write_text(LAB, encoding="utf-8-sig")
+    assert settings(virtual=False).wifi_ssid == "home"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[wifi\n", "line 1"),
+        (b"\xff\xfe[\x00", "cannot be read"),
+        (b"[wifi]\nssid = home\n", "line 2"),
+        (b"[ota]\npassword = 1234\n", "password in [ota] is not a text"),
+        (b'wifi = "home"\n', "ssid in [wifi] is not a text"),
+    ],
+)
+def test_bad_lab_toml_says_where(here, content, words):
+    (here / "lab.toml").write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        settings(virtual=False)
+    assert words in str(caught.value)
+
+
+def test_repr_keeps_the_passwords(here):
+    (here / "lab.toml").write_text(LAB)
+    assert "secret" not in repr(settings(virtual=False))
+
+
+def test_example_is_empty_but_complete(here):
+    (here / "lab.toml").write_bytes(EXAMPLE.read_bytes())
+    with pytest.raises(SettingsError):
+        settings(virtual=False)
+    filled = EXAMPLE.read_text(encoding="utf-8")
+    for value in ("home", "wifi-secret", "ota-secret"):
+        filled = filled.replace('""', f'"{value}"', 1)
+    (here / "lab.toml").write_text(filled)
+    found = settings(virtual=False)
+    assert (found.wifi_ssid, found.wifi_password, found.password) == ("home", "wifi-secret", "ota-secret")
+
+
+def test_hash_password_is_a_thousand_rounds_of_sha256():
+    salt = bytes(range(16))
+    digest = b"p\xc3\xa4ss"
+    for _ in range(1000):
+        digest = hashlib.sha256(salt + digest).digest()
+    assert hash_password("päss", salt) == digest
+    assert hash_password("päss", bytes(16)) != digest
