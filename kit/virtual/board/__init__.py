@@ -1,0 +1,1 @@
+"""Modules of the board: what `import esp32` and friends find on the virtual board."""

@@ -1,0 +1,295 @@
+# Runs on CPython and on MicroPython.
+"""MicroPython's `esp32` module over the virtual board's flash: ports/esp32/esp32_partition.c of v1.26."""
+
+import hashlib
+import struct
+from collections import namedtuple
+
+import _appimage
+import _chip
+import _otadata as otadata
+from _nvs import NVS, open_partition  # noqa: F401 - NVS is part of the module
+
+HEAP_DATA = 4
+HEAP_EXEC = 1
+
+_SECTOR = 4096
+_TABLE_ADDRESS, _TABLE_SIZE = 0x8000, 0xC00
+_APP, _DATA, _ANY = 0, 1, 0xFF
+_FACTORY, _OTA_0, _OTA_LIMIT, _TEST = 0, 0x10, 0x20, 0x20  # app subtypes
+_OTADATA, _NVS, _FAT = 0, 2, 0x81  # data subtypes
+_READONLY = 2  # flag of a row
+_ENOENT, _EINVAL = 2, 22
+
+# esp_err.h, esp_ota_ops.h: MicroPython raises OSError(-code, name)
+_ESP_FAIL = (1, "ESP_FAIL")
+_INVALID_ARG = (-0x102, "ESP_ERR_INVALID_ARG")
+_INVALID_SIZE = (-0x104, "ESP_ERR_INVALID_SIZE")
+_NOT_FOUND = (-0x105, "ESP_ERR_NOT_FOUND")
+_NOT_ALLOWED = (-0x10D, "ESP_ERR_NOT_ALLOWED")
+_VALIDATE_FAILED = (-0x1503, "ESP_ERR_OTA_VALIDATE_FAILED")
+
+_Row = namedtuple("_Row", ("type", "subtype", "address", "size", "label", "flags"))
+
+
+class Partition:
+    """A partition, also a block device. Raises OSError(-code, "ESP_ERR_...") as the chip does."""
+
+    BOOT = 0
+    RUNNING = 1
+    TYPE_APP = _APP
+    TYPE_DATA = _DATA
+
+    def __init__(self, id, block_size=_SECTOR):
+        if isinstance(id, _Row):
+            row = id
+        elif isinstance(id, int):
+            if id not in (self.BOOT, self.RUNNING):
+                raise ValueError
+            row = _boot_row() if id == self.BOOT else _running_row()
+        else:
+            row = _first(_APP, _ANY, id) or _first(_DATA, _ANY, id)
+        if row is None:
+            raise _chip.error(_ENOENT)
+        self._row = row
+        self._block_size = block_size
+
+    def __repr__(self):
+        row = self._row
+        return "<Partition type=%d, subtype=%d, address=%d, size=%d, label=%s, encrypted=0>" % tuple(row[:5])
+
+    @staticmethod
+    def find(type=_APP, subtype=_ANY, label=None, block_size=_SECTOR):
+        return [Partition(row, block_size) for row in _find(type, subtype, label)]
+
+    def info(self):
+        return tuple(self._row[:5]) + (False,)
+
+    def readblocks(self, block_num, buf, offset=0):
+        view = memoryview(buf)
+        offset += block_num * self._block_size
+        view[:] = _read(self._row, offset, len(view))
+
+    def writeblocks(self, block_num, buf, offset=None):
+        data = bytes(memoryview(buf))
+        start = block_num * self._block_size
+        if offset is not None:  # the caller has erased
+            _write(self._row, start + offset, data)
+        elif self._block_size >= _SECTOR:
+            _erase(self._row, start, len(data))
+            _write(self._row, start, data)
+        else:
+            self._rewrite(start, data)
+
+    def _rewrite(self, start, data):
+        """Put blocks smaller than a sector into their sectors, and keep what stands around them."""
+        end = start + len(data)
+        first = start // _SECTOR * _SECTOR
+        for address in range(first, end, _SECTOR):
+            old = _read(self._row, address, _SECTOR)
+            _erase(self._row, address, _SECTOR)
+            if address < start:
+                _write(self._row, address, old[: start - address])
+            if end < address + _SECTOR:
+                _write(self._row, end, old[end - address :])
+        _write(self._row, start, data)
+
+    def ioctl(self, op, arg):
+        if op in (1, 2, 3):  # init, deinit, sync
+            return 0
+        if op == 4:
+            return self._row.size // self._block_size
+        if op == 5:
+            return self._block_size
+        if op == 6:
+            if self._block_size != _SECTOR:
+                return -_EINVAL
+            _erase(self._row, arg * _SECTOR, _SECTOR)
+            return 0
+        return None
+
+    def set_boot(self):
+        _set_boot(self._row)
+
+    def get_next_update(self):
+        return Partition(_next_update_row(self._row))
+
+    @classmethod
+    def mark_app_valid_cancel_rollback(cls):
+        _mark_app_valid()
+
+
+# esp_partition: the table, and bytes of a partition
+
+
+def _load_table():
+    """Rows of the table at 0x8000, and `vfs` behind the last one where no file system has a row (main.c, 1.26)."""
+    data = _chip.read(_TABLE_ADDRESS, _TABLE_SIZE)
+    rows = []
+    position = 0
+    while data[position : position + 2] == b"\xaa\x50":
+        _, type, subtype, address, size, label, flags = struct.unpack("<HBBII16sI", data[position : position + 32])
+        rows.append(_Row(type, subtype, address, size, str(label.split(b"\0")[0], "utf-8"), flags))
+        position += 32
+    if data[position : position + 2] != b"\xeb\xeb":
+        return []  # load_partitions takes no table without its MD5
+    if data[position + 16 : position + 32] != hashlib.md5(data[:position]).digest():
+        return []
+    end = max([row.address + row.size for row in rows] + [0])
+    if 0 < end < _chip.flash_size and not [row for row in rows if row.type == _DATA and row.label in ("vfs", "ffat")]:
+        rows.append(_Row(_DATA, _FAT, end, _chip.flash_size - end, "vfs", 0))
+    return rows
+
+
+_table = _load_table()
+
+
+def _find(type, subtype, label=None):
+    if type == _ANY and subtype != _ANY:
+        return []
+    return [
+        row
+        for row in _table
+        if type in (_ANY, row.type) and subtype in (_ANY, row.subtype) and (label is None or label == row.label)
+    ]
+
+
+def _first(type, subtype, label=None):
+    found = _find(type, subtype, label)
+    return found[0] if found else None
+
+
+def _check_range(row, offset, n):
+    if offset < 0 or offset > row.size:
+        raise _chip.error(*_INVALID_ARG)
+    if n > row.size - offset:
+        raise _chip.error(*_INVALID_SIZE)
+
+
+def _check_writable(row, offset, n):
+    if row.flags & _READONLY:
+        raise _chip.error(*_NOT_ALLOWED)
+    _check_range(row, offset, n)
+
+
+def _check_safe(row):
+    """esp_partition_main_flash_region_safe: a program that writes over itself is stopped."""
+    if row == _running_row():
+        _chip.abort("abort() was called: the running slot %s would be overwritten" % row.label)
+
+
+def _read(row, offset, n):
+    _check_range(row, offset, n)
+    return _chip.read(row.address + offset, n)
+
+
+def _write(row, offset, data):
+    _check_writable(row, offset, len(data))
+    if data:
+        _check_safe(row)
+        _chip.write(row.address + offset, data)
+
+
+def _erase(row, offset, n):
+    _check_writable(row, offset, n)
+    if n % _SECTOR:
+        raise _chip.error(*_INVALID_SIZE)
+    if offset % _SECTOR:
+        raise _chip.error(*_INVALID_ARG)
+    if n:
+        _check_safe(row)
+        _chip.erase(row.address + offset, n)
+
+
+_nvs_row = _first(_DATA, _NVS, "nvs")
+if _nvs_row:
+    open_partition(_nvs_row.address, _nvs_row.size)
+
+
+# esp_ota_ops
+
+
+def _slots():
+    """Number of slots: ota_0, ota_1, ... without a gap."""
+    n = 0
+    while _first(_APP, _OTA_0 + n):
+        n += 1
+    return n
+
+
+def _read_otadata():
+    """The row of otadata, its two records and the active one; (None, None, None) without the partition."""
+    row = _first(_DATA, _OTADATA)
+    if row is None:
+        return None, None, None
+    records = [otadata.unpack(_read(row, number * _SECTOR, 32)) for number in (0, 1)]
+    return row, records, otadata.active(*records)
+
+
+def _rewrite_record(row, number, seq, state):
+    _erase(row, number * _SECTOR, _SECTOR)
+    _write(row, number * _SECTOR, otadata.pack(seq, state))
+
+
+def _running_row():
+    for row in _find(_APP, _ANY):
+        if row.address <= _chip.running < row.address + row.size:
+            return row
+    _chip.abort("abort() was called: no app partition at 0x%x" % _chip.running)
+
+
+def _default_boot_row():
+    for subtype in [_FACTORY] + list(range(_OTA_0, _OTA_LIMIT)) + [_TEST]:
+        row = _first(_APP, subtype)
+        if row:
+            return row
+    return None
+
+
+def _boot_row():
+    row, records, active = _read_otadata()
+    if row is None:
+        return None
+    slots = _slots()
+    if active is None or slots == 0:
+        return _default_boot_row()
+    return _first(_APP, _OTA_0 + otadata.slot_of(records[active].seq, slots))
+
+
+def _next_update_row(start):
+    """The slot after `start`, wrapping; the first one when `start` is no slot."""
+    slots = [row for row in (_first(_APP, subtype) for subtype in range(_OTA_0, _OTA_LIMIT)) if row]
+    if start in slots:
+        return slots[(slots.index(start) + 1) % len(slots)]
+    return slots[0] if slots else None
+
+
+def _set_boot(row):
+    try:
+        _appimage.verify(_chip.read, row.address, row.size)
+    except ValueError:
+        raise _chip.error(*_VALIDATE_FAILED)
+    if row.type != _APP:
+        raise _chip.error(*_INVALID_ARG)
+    data_row, records, active = _read_otadata()
+    if data_row is None:
+        raise _chip.error(*_NOT_FOUND)
+    if row.subtype == _FACTORY:
+        return _erase(data_row, 0, data_row.size)
+    slot, slots = row.subtype & 0x0F, _slots()
+    if slot >= slots:
+        raise _chip.error(*_INVALID_ARG)
+    if active is None:
+        return _rewrite_record(data_row, 0, slot + 1, otadata.NEW)
+    _rewrite_record(data_row, 1 - active, otadata.next_seq(records[active].seq, slot, slots), otadata.NEW)
+
+
+def _mark_app_valid():
+    """Confirm the *active record*, which need not be the running slot's (esp_ota_current_ota_is_workable)."""
+    row, records, active = _read_otadata()
+    if row is None:
+        raise _chip.error(*_NOT_FOUND)
+    if active is None or _slots() == 0:
+        raise _chip.error(*_ESP_FAIL)
+    if records[active].state != otadata.VALID:
+        _rewrite_record(row, active, records[active].seq, otadata.VALID)

@@ -1,0 +1,274 @@
+"""The chip of the virtual board: power, reset lines, ROM, and the child process in which the app runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+import kit
+from kit.virtual.board import _appimage
+from kit.virtual.bootloader import Bootloader
+from kit.virtual.flash import SECTOR, Flash
+from kit.virtual.ports import reserve
+from kit.virtual.rom import Rom
+from kit.virtual.uart import Uart
+
+# MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
+POWER_ON, HARD_RESET, WDT_RESET = 1, 2, 3
+ROM_WATCHDOG = -1  # ours: the ROM found no bootloader; no program sees this one
+BOOTLOADER_OFFSET = 0x1000
+# EN rises slowly: its capacitor charges through 10 kΩ, and a host that lets go of RTS before it pulls DTR still gets
+# download mode (esptool's reset sequence counts on it). Generous, since a loaded computer toggles the lines late.
+EN_RISE = 0.4  # s
+ROM_RETRY = 0.5  # s; the ROM's watchdog bites and it tries again
+
+# Frames between this process and the child: kind, length, then that many bytes.
+FRAME = struct.Struct("<BI")
+SERIAL, REPLY = 0x01, 0x02
+READ, WRITE, ERASE, RESET = 0x10, 0x11, 0x12, 0x20
+
+ROM_LINES = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{rst},boot:{boot}\r\n"
+RESET_NAMES = {
+    POWER_ON: "0x1 (POWERON_RESET)",
+    HARD_RESET: "0xc (SW_CPU_RESET)",
+    WDT_RESET: "0xc (SW_CPU_RESET)",
+    ROM_WATCHDOG: "0x10 (RTCWDT_RTC_RESET)",
+}
+BOOT_FLASH, BOOT_DOWNLOAD = "0x13 (SPI_FAST_FLASH_BOOT)", "0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))"
+
+
+class Enable(Enum):
+    """The EN pin: low holds the chip in reset."""
+
+    LOW, RISING, HIGH = range(3)
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """The one network in reach of a virtual board."""
+
+    ssid: str
+    password: str
+
+
+class Chip:
+    """One ESP32. Events (reset lines, resets that a program asks for) are handled one after the other, in one thread.
+
+    Args:
+        flash: its flash; stays when power goes.
+        wifi: the network that its radio finds.
+        serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
+    """
+
+    MAC = bytes.fromhex("240ac4000110")  # from Espressif's range, as in MicroPython on an emulator
+
+    def __init__(self, flash: Flash, wifi: Wifi, serial: int = 0, http: int = 0) -> None:
+        self.flash, self._wifi = flash, wifi
+        self._http_reserved, self.http = reserve(http)
+        self.uart = Uart(serial, self._from_host, self._on_lines)
+        self._events: queue.Queue[tuple[str, object]] = queue.Queue()
+        self._enable = Enable.HIGH
+        self._alarm: float | None = None  # when to boot without being asked; time.monotonic()
+        self._cause = POWER_ON
+        self._child: Child | None = None
+        self._rom: Rom | None = None
+        self._thread = threading.Thread(target=self._live, name="chip", daemon=True)
+
+    def start(self) -> None:
+        """Switch the power on."""
+        self._events.put(("boot", POWER_ON))
+        self._thread.start()
+        self.uart.start()
+
+    def birth(self, running: int, cause: int) -> dict[str, object]:
+        """Return what a child is told at its start."""
+        return {
+            "running": running,
+            "reset_cause": POWER_ON if cause == ROM_WATCHDOG else cause,
+            "mac": self.MAC.hex(),
+            "flash_size": self.flash.size,
+            "http": self.http,
+            "ssid": self._wifi.ssid,
+            "password": self._wifi.password,
+        }
+
+    def stop(self) -> None:
+        """Cut the power: nothing runs after this."""
+        self._events.put(("stop", None))
+        self._thread.join()
+
+    def _live(self) -> None:
+        handlers = {"lines": self._follow_lines, "boot": self._boot, "ended": self._child_ended}
+        while True:
+            timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
+            try:
+                event, detail = self._events.get(timeout=timeout)
+            except queue.Empty:
+                event, detail = "boot", self._cause
+            if event == "stop":
+                return self._halt()
+            handlers[event](detail)
+
+    # DTR pulls GPIO0 low and RTS pulls EN low, each only while the other line is not set: two transistors on every
+    # development board, and esptool's "classic reset" is made for them.
+
+    def _on_lines(self, dtr: bool, rts: bool) -> None:
+        self._events.put(("lines", (dtr, rts)))
+
+    def _follow_lines(self, lines: tuple[bool, bool]) -> None:
+        if lines == (False, True):
+            self._halt()
+            self._enable = Enable.LOW
+        elif self._enable == Enable.HIGH:
+            return
+        elif lines == (True, False):
+            self._download()
+        elif lines == (False, False):
+            self._boot(POWER_ON)
+        elif self._enable == Enable.LOW:
+            self._enable = Enable.RISING
+            self._boot_after(EN_RISE, POWER_ON)
+
+    def _boot_after(self, seconds: float, cause: int) -> None:
+        self._alarm, self._cause = time.monotonic() + seconds, cause
+
+    def _halt(self) -> None:
+        self._alarm = self._rom = None
+        if self._child:
+            self._child.kill()
+            self._child = None
+
+    def _download(self) -> None:
+        self._halt()
+        self._enable = Enable.HIGH
+        self._print(ROM_LINES.format(rst=RESET_NAMES[POWER_ON], boot=BOOT_DOWNLOAD) + "waiting for download\r\n")
+        self._rom = Rom(self.flash, self.MAC, self.uart.write, lambda: self._events.put(("boot", HARD_RESET)))
+
+    def _boot(self, cause: int) -> None:
+        self._halt()
+        self._enable = Enable.HIGH
+        self._print(ROM_LINES.format(rst=RESET_NAMES[cause], boot=BOOT_FLASH))
+        if not self._load_bootloader():
+            return self._boot_after(ROM_RETRY, ROM_WATCHDOG)
+        running = Bootloader(self.flash, self._print).select()
+        if running is None:
+            return self._boot_after(ROM_RETRY, HARD_RESET)
+        self._child = Child(self, running, cause)
+
+    def _load_bootloader(self) -> bool:
+        """Print what the ROM prints while it loads the bootloader; False where there is none."""
+        header = self.flash.read(BOOTLOADER_OFFSET, 24)
+        if header[0] != _appimage.MAGIC:
+            self._print(f"invalid header: 0x{int.from_bytes(header[:4], 'little'):08x}\r\n" * 3)
+            return False
+        lines = ["configsip: 0, SPIWP:0xee", "mode:DIO, clock div:2"]
+        try:
+            segments = _appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])
+            lines += [f"load:0x{load_address:08x},len:{length}" for _, load_address, length in segments]
+        except ValueError:  # damaged: the ROM gives up without a word, and its watchdog bites
+            return False
+        lines.append(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}")
+        self._print("\r\n".join(lines) + "\r\n")
+        return True
+
+    def _child_ended(self, child: Child) -> None:
+        if child is self._child:
+            self._print("virtual board: the run mode ended by itself; the board starts again\r\n")
+            self._boot_after(ROM_RETRY, HARD_RESET)
+
+    def _print(self, text: str) -> None:
+        self.uart.write(text.encode())
+
+    def _from_host(self, data: bytes) -> None:
+        rom, child = self._rom, self._child  # both change in the chip's own thread
+        if rom:
+            rom.feed(data)
+        elif child:
+            child.send(SERIAL, data)
+
+    def child_asks(self, child: Child, event: str, detail: object) -> None:
+        """Take an event from a child's thread; one that has been killed meanwhile is not heard."""
+        if child is self._child:
+            self._events.put((event, detail))
+
+
+class Child:
+    """The process in which the app runs: one from boot to reset.
+
+    Args:
+        chip: its board.
+        running: flash address of the slot that runs.
+        cause: machine.reset_cause() of this boot.
+    """
+
+    def __init__(self, chip: Chip, running: int, cause: int) -> None:
+        self._chip = chip
+        self._killed = False
+        self._process = subprocess.Popen(
+            # -P: a learner's own random.py in the working folder must not be found instead of Python's
+            [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(chip.birth(running, cause))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(Path(kit.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"},
+        )
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._serve, name="child", daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """End it at once, whatever it does; returns when its last flash operation is over."""
+        self._killed = True
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Send one frame to the child."""
+        with self._lock, contextlib.suppress(OSError):  # it may end at any moment; its bytes are then lost
+            self._process.stdin.write(FRAME.pack(kind, len(payload)) + payload)
+            self._process.stdin.flush()
+
+    def _serve(self) -> None:
+        pipe: IO[bytes] = self._process.stdout
+        while len(header := pipe.read(FRAME.size)) == FRAME.size:
+            kind, length = FRAME.unpack(header)
+            self._handle(kind, pipe.read(length))
+        pipe.close()
+        self._chip.child_asks(self, "ended", self)
+
+    def _handle(self, kind: int, payload: bytes) -> None:
+        if kind == SERIAL:
+            self._chip.uart.write(payload)
+        elif kind == RESET:
+            self._chip.child_asks(self, "boot", payload[0])
+        elif kind in (READ, WRITE, ERASE):
+            try:
+                self.send(REPLY, b"\0" + self._flash_operation(kind, payload))
+            except ValueError:
+                self.send(REPLY, b"\1")
+
+    def _flash_operation(self, kind: int, payload: bytes) -> bytes:
+        flash = self._chip.flash
+        if kind == WRITE:
+            flash.write(int.from_bytes(payload[:4], "little"), payload[4:])
+            return b""
+        address, length = struct.unpack("<II", payload)
+        if kind == READ:
+            return flash.read(address, length)
+        for sector in range(address, address + length, SECTOR):
+            if not self._killed:  # a reset stops a long erase between two sectors
+                flash.erase(sector, SECTOR)
+        return b""

@@ -1,0 +1,84 @@
+"""The control side of a virtual board: who uses it, and how it is found again. Only the kit speaks to it."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from kit.virtual.ports import HOST
+
+UNUSED_GRACE = 2.0  # s; a kernel that is restarted asks for its board again within this time
+
+
+class Control:
+    """An HTTP server whose addresses carry a key; without the key it answers nothing but 404.
+
+    `GET /<key>/lease` is answered at once and then stays open: while it does, somebody uses the board. The system
+    closes it when that process ends, however it ends.
+
+    Args:
+        on_unused: called when the last lease has ended.
+    """
+
+    def __init__(self, on_unused: Callable[[], None]) -> None:
+        self._key = secrets.token_urlsafe(16)
+        self._on_unused = on_unused
+        self._leases = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        control = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if hmac.compare_digest(self.path, f"/{control._key}/lease"):
+                    control._lease(self)
+                else:
+                    self.send_error(404)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass  # the addresses hold the key
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}/{self._key}"
+        threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
+
+    def _lease(self, request: BaseHTTPRequestHandler) -> None:
+        with self._changed:
+            if self._closed:
+                return request.send_error(404)
+            self._leases += 1
+            self._changed.notify_all()
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.flush()
+        with contextlib.suppress(OSError):
+            request.rfile.read(1)  # nothing is ever sent: this returns when the other side is gone
+        request.close_connection = True
+        with self._changed:
+            self._leases -= 1
+            if not self._leases and not self._changed.wait_for(lambda: self._leases, UNUSED_GRACE):
+                self._closed = True
+                self._on_unused()
+
+
+def register_path(flash: Path) -> Path:
+    """Return the file in which a running board writes where it is reached."""
+    return flash.with_name(flash.name + ".board")
+
+
+def register(flash: Path, addresses: dict[str, str]) -> None:
+    """Write where the board of a flash file is reached, readable for this user only, whole or not at all."""
+    path = register_path(flash)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(addresses, file)
+    draft.replace(path)

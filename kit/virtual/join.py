@@ -1,0 +1,81 @@
+"""Join the virtual board of this user: the one that runs already, or a new one that ends with its last user."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from kit.errors import BoardError
+from kit.virtual.__main__ import IN_USE
+from kit.virtual.control import register_path
+
+PATIENCE = 20.0  # s; a board is ready in well under one
+_leases: list[http.client.HTTPResponse] = []  # held open until this process ends, by whatever cause
+
+
+def flash_file() -> Path:
+    """Return the flash file of this user's virtual board: KIT_FLASH, else one in the user's data folder."""
+    named = os.environ.get("KIT_FLASH")
+    return Path(named).absolute() if named else platformdirs.user_data_path("esp32-ota-kit") / "virtual-board.bin"
+
+
+def join() -> tuple[str, str]:
+    """Return the serial address and the web address of the virtual board, which is started where none runs.
+
+    Raises:
+        BoardError: it does not start.
+    """
+    file = flash_file()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if addresses := _lease(file):
+            return addresses["serial"], addresses["http"]
+        _start(file)
+    raise BoardError(
+        "The virtual board does not answer.", "Restart the kernel; if that does not help, restart the computer."
+    )
+
+
+def _lease(file: Path) -> dict[str, str] | None:
+    """Take a share in the board that the register names, if it runs."""
+    try:
+        addresses = json.loads(register_path(file).read_text())
+        control = urlsplit(addresses["control"])
+        connection = http.client.HTTPConnection(control.hostname, control.port, timeout=5)
+        connection.request("GET", f"{control.path}/lease")
+        response = connection.getresponse()  # it holds the socket; http.client lets go of its own
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return None  # no register, half a register, or one that a killed board left behind
+    if response.status != 200:
+        return None
+    _leases.append(response)
+    return addresses
+
+
+def _start(file: Path) -> None:
+    """Start a board and return when it is ready, or when somebody else turns out to have started it."""
+    command = [sys.executable, "-P", "-m", "kit.virtual", "--leased", "--flash", str(file)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        start_new_session=True,  # interrupting a notebook's cell must not reach the board
+    )
+    for line in process.stdout:
+        if line.startswith("control:"):
+            return
+    if process.wait() == IN_USE:
+        time.sleep(0.1)  # its owner is still starting or stopping; the caller asks again
+        return
+    raise BoardError("The virtual board does not start.", process.stderr.read().strip() or "Is the disk full?")

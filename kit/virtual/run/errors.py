@@ -1,0 +1,113 @@
+"""Errors as MicroPython has them: numbers of the ESP32's C library, texts and tracebacks."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+# newlib's sys/errno.h; the names are those that MicroPython's errno module knows
+_ERRNO = """
+    EPERM 1 ENOENT 2 EIO 5 EBADF 9 EAGAIN 11 ENOMEM 12 EACCES 13 EEXIST 17 ENODEV 19 EISDIR 21 EINVAL 22 EOPNOTSUPP 95
+    ECONNRESET 104 ENOBUFS 105 ECONNREFUSED 111 EADDRINUSE 112 ECONNABORTED 113 ETIMEDOUT 116 EHOSTUNREACH 118
+    EINPROGRESS 119 EALREADY 120 ENOTCONN 128
+"""
+ERRNO = {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", _ERRNO)}
+NAMES = {number: name for name, number in ERRNO.items()}
+ENFILE = 23
+_UNNAMED = {"EPIPE": ERRNO["ECONNRESET"], "EISCONN": 127, "ENETUNREACH": 114, "ENFILE": ENFILE}
+_OF_ASYNCIO = ("CancelledError", "TimeoutError")
+EAI_FAIL = 202  # lwip/netdb.h: a name that cannot be resolved
+
+
+class BoardOSError(builtins.OSError):
+    """What board code knows as OSError."""
+
+    @property
+    def errno(self) -> object:
+        return self.args[0] if self.args else None
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    def __repr__(self) -> str:
+        return f"OSError{self.args!r}"
+
+
+BoardOSError.__name__ = BoardOSError.__qualname__ = "OSError"
+BoardOSError.__module__ = "builtins"
+
+
+def board_error(name: str) -> BoardOSError:
+    return BoardOSError(ERRNO[name])
+
+
+def from_host(error: OSError) -> BoardOSError:
+    """Return the board's error for one of this computer's sockets."""
+    if isinstance(error, BoardOSError):
+        return error
+    if isinstance(error, TimeoutError):
+        return board_error("ETIMEDOUT")
+    if type(error).__name__ == "gaierror":
+        return BoardOSError(-EAI_FAIL)
+    name = errno.errorcode.get(error.errno, "EIO")
+    return BoardOSError(ERRNO.get(name) or _UNNAMED.get(name, error.errno))
+
+
+def host_errors(function: Callable) -> Callable:
+    """Let a function raise the board's errors in place of this computer's."""
+
+    @functools.wraps(function)
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            raise from_host(error) from None
+
+    return call
+
+
+def describe(error: BaseException) -> str:
+    """The text that MicroPython prints behind the name of an exception."""
+    args = error.args
+    if isinstance(error, SyntaxError):
+        return error.msg if isinstance(error, IndentationError) else "invalid syntax"
+    if isinstance(error, OSError) and 0 < len(args) < 3 and args[0] in NAMES:
+        return ": ".join([f"[Errno {args[0]}] {NAMES[args[0]]}", *map(str, args[1:])])
+    if isinstance(error, NameError) and args:
+        return str(args[0]).replace("is not defined", "isn't defined")
+    if len(args) == 1:
+        return str(args[0])
+    return repr(args) if args else ""
+
+
+def format_exception(error: BaseException, builtins_of_board: dict) -> str:
+    """The traceback that MicroPython prints: frames of board code only."""
+    frames = [
+        f'  File "{name}", line {line}, in {function}\n' for name, line, function in _frames(error, builtins_of_board)
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(f'  File "{error.filename}", line {error.lineno}\n')
+    head = "Traceback (most recent call last):\n" if frames else ""
+    return f"{head}{''.join(frames)}{_type_name(error, builtins_of_board)}: {describe(error)}\n"
+
+
+def _frames(error: BaseException, builtins_of_board: dict) -> Iterator[tuple[str, int, str]]:
+    step = error.__traceback__
+    while step:
+        code = step.tb_frame.f_code
+        if step.tb_frame.f_globals.get("__builtins__") is builtins_of_board:
+            yield code.co_filename, step.tb_lineno, code.co_name
+        step = step.tb_next
+
+
+def _type_name(error: BaseException, builtins_of_board: dict) -> str:
+    """The name of the exception's class, or of its nearest base that exists on the board."""
+    for cls in type(error).__mro__:
+        of_host = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+        if not of_host or cls.__name__ in builtins_of_board or cls.__name__ in _OF_ASYNCIO:
+            break
+    return cls.__name__

@@ -1,0 +1,80 @@
+"""What may interrupt a running program: Ctrl-C and timers, as MicroPython's scheduler has them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+
+OFF = -1  # no byte is an interrupt
+CTRL_C = 3
+
+
+class Pending:
+    """Things that wait for the running program; `with pending:` holds them back until the block ends.
+
+    Other threads announce, the main thread acts: a signal stops even `while True: pass` and a sleep. Nothing may be
+    raised in the middle of a frame to the parent, so everything that speaks to it is such a block.
+    """
+
+    def __init__(self) -> None:
+        self.char = OFF  # the received byte that means KeyboardInterrupt (micropython.kbd_intr)
+        self.on_error: Callable[[Exception], None] = print  # takes what a scheduled call raises
+        self._keyboard = False
+        self._calls: deque[Callable[[], None]] = deque()
+        self._depth = 0
+        self._calling = False
+
+    def install(self) -> None:
+        """Take over SIGINT; one that comes from outside (a terminal's Ctrl-C) does nothing."""
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def keyboard(self) -> None:
+        self._keyboard = True
+        self._wake()
+
+    def schedule(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        self._wake()
+
+    def _wake(self) -> None:
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        else:  # Windows, where a signal always reaches the main thread
+            signal.raise_signal(signal.SIGINT)
+
+    def _on_signal(self, *_: object) -> None:
+        if self._depth == 0:
+            self.handle()
+
+    def handle(self) -> None:
+        """Run what timers have scheduled, then raise KeyboardInterrupt if Ctrl-C was typed."""
+        while self._calls and not self._calling:
+            self._calling = True
+            try:
+                self._calls.popleft()()
+            except Exception as error:
+                self.on_error(error)
+            finally:
+                self._calling = False
+        if self._keyboard:
+            self._keyboard = False
+            if self.char != OFF:
+                raise KeyboardInterrupt
+
+    def disarm(self) -> None:
+        """The program has ended: from here on Ctrl-C is a byte like any other."""
+        self.char = OFF
+        self._keyboard = False
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0 and (self._keyboard or self._calls):
+            self.handle()
+
+
+pending = Pending()

@@ -1,0 +1,130 @@
+"""The REPL: raw, raw paste and friendly (shared/runtime/pyexec.c of v1.26)."""
+
+from __future__ import annotations
+
+import codeop
+from collections.abc import Callable
+
+from .console import Console
+from .modules import MACHINE, RELEASE
+
+CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
+WINDOW = 128  # bytes: half of MICROPY_REPL_STDIN_BUFFER_MAX
+BANNER = f'MicroPython {RELEASE}; {MACHINE}\nType "help()" for more information.\n'
+RAW_BANNER = "raw REPL; CTRL-B to exit\n"
+
+
+class Repl:
+    """Reads commands from the console until one asks for a soft reset; its mode outlives the reset.
+
+    Args:
+        run: runs source code; arguments are the source, the kind for compile() and whether to frame the output with
+            Ctrl-D, as a raw REPL does. Returns False when the program asks for a soft reset.
+    """
+
+    def __init__(self, console: Console, run: Callable[..., bool]) -> None:
+        self._console = console
+        self._run = run
+        self.is_raw = False
+
+    def loop(self) -> None:
+        while self._raw() if self.is_raw else self._friendly():
+            pass
+
+    def _get(self) -> bytes:
+        return bytes([self._console.get()])
+
+    def _raw(self) -> bool:
+        """Serve the raw REPL; return False for a soft reset, True for the friendly REPL."""
+        self._console.print(RAW_BANNER + ">")
+        line = bytearray()
+        while True:
+            byte = self._get()
+            if byte == CTRL_A and line == CTRL_E + b"A":
+                if not self._raw_paste():
+                    return False
+                self._console.print(">")
+            elif byte == CTRL_A:
+                self._console.print(RAW_BANNER + ">")
+            elif byte == CTRL_B:
+                self._console.print("\n")
+                self.is_raw = False
+                return True
+            elif byte == CTRL_D:
+                self._console.print("OK" if line else "OK\n")
+                if not line or not self._run(bytes(line), "exec", True):
+                    return False
+                self._console.print(">")
+            elif byte != CTRL_C:
+                line += byte
+                continue
+            line.clear()
+
+    def _raw_paste(self) -> bool:
+        self._console.write(b"R\x01" + WINDOW.to_bytes(2, "little") + b"\x01")
+        source = bytearray()
+        while (byte := self._get()) not in (CTRL_C, CTRL_D):
+            source += byte
+            if len(source) % WINDOW == 0:
+                self._console.write(b"\x01")
+        self._console.write(CTRL_D)
+        return self._run(b"raise KeyboardInterrupt" if byte == CTRL_C else bytes(source), "exec", True)
+
+    def _friendly(self) -> bool:
+        """Serve the friendly REPL; return False for a soft reset, True for the raw REPL or a new banner."""
+        self._console.print(BANNER)
+        source = ""
+        while True:
+            line, end = self._read_line("... " if source else ">>> ")
+            if end == CTRL_C or (source and end in (CTRL_A, CTRL_B)):
+                source = ""
+            elif end in (CTRL_A, CTRL_B):
+                self.is_raw = end == CTRL_A
+                return True
+            elif end == CTRL_D and not source:
+                return False
+            else:
+                source = f"{source}\n{line}" if source else line
+                if end == CTRL_D or not _is_incomplete(source):
+                    if source.strip() and not self._run(source + "\n", "single", False):
+                        return False
+                    source = ""
+
+    def _read_line(self, prompt: str) -> tuple[str, bytes]:
+        """Read and echo a line; return it and the byte that ended it."""
+        self._console.print(prompt)
+        line = bytearray()
+        while True:
+            byte = self._get()
+            if byte in (b"\r", b"\n", CTRL_C) or (byte in (CTRL_A, CTRL_B, CTRL_D) and not line):
+                self._console.print("\n")
+                return line.decode("utf-8", "replace"), byte
+            if byte in (b"\x08", b"\x7f"):
+                if line:
+                    line = bytearray(line.decode("utf-8", "ignore")[:-1].encode())
+                    self._console.write(b"\b \b")
+            elif byte == b"\x1b":
+                self._skip_escape()
+            elif byte >= b" " or byte == b"\t":
+                line += byte
+                self._console.write(byte)
+
+    def read_input(self) -> str:
+        """Read a line for input(), whose prompt has been printed."""
+        line, end = self._read_line("")
+        if end == CTRL_D:
+            raise EOFError
+        return line
+
+    def _skip_escape(self) -> None:
+        """Cursor keys are understood only so far that they do not end up in the line."""
+        if self._get() == b"[":
+            while not b"@" <= self._get() <= b"~":
+                pass
+
+
+def _is_incomplete(source: str) -> bool:
+    try:
+        return codeop.compile_command(source, symbol="single") is None
+    except (SyntaxError, ValueError, OverflowError):
+        return False

@@ -1,0 +1,167 @@
+"""Slot selection, states and rollback, as the facts of ESP-IDF have them and truth/ shows them."""
+
+from pathlib import Path
+
+import pytest
+
+from kit import otadata, standin
+from kit.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, VALID
+from kit.table import MICROPYTHON_OTA, Partition, PartitionTable
+from kit.virtual.bootloader import Bootloader
+from kit.virtual.flash import Flash
+
+OTADATA, SLOTS = 0xD000, (0x10000, 0x190000)
+BLANK = None
+
+
+class Chip:
+    """A flash with apps in both slots, and the log of its last boot."""
+
+    def __init__(self, flash: Flash) -> None:
+        self.flash = flash
+        self.log = ""
+        flash.write(0x8000, MICROPYTHON_OTA.to_bytes())
+        for address in SLOTS:
+            flash.write(address, standin.app())
+
+    def records(self, *records: tuple[int, int] | None) -> None:
+        self.flash.erase(OTADATA, otadata.SIZE)
+        for number, record in enumerate(records):
+            if record:
+                self.flash.write(OTADATA + number * 0x1000, otadata.pack(*record))
+
+    def states(self) -> list[tuple[int, int] | None]:
+        records = otadata.parse(self.flash.read(OTADATA, otadata.SIZE))
+        return [None if record.seq == 0xFFFFFFFF else (record.seq, record.state) for record in records]
+
+    def boot(self) -> int | None:
+        lines: list[str] = []
+        address = Bootloader(self.flash, lines.append).select()
+        self.log = "".join(lines)
+        return SLOTS.index(address) if address in SLOTS else address
+
+
+@pytest.fixture
+def chip(tmp_path: Path) -> Chip:
+    flash = Flash(tmp_path / "flash.bin", pace=0)
+    yield Chip(flash)
+    flash.close()
+
+
+def damage(chip: Chip, slot: int) -> None:
+    chip.flash.write(SLOTS[slot] + 0x2000, bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("before", "slot", "after"),
+    [
+        ((BLANK, BLANK), 0, [(1, VALID), BLANK]),
+        (((1, VALID), BLANK), 0, [(1, VALID), BLANK]),
+        (((1, VALID), (2, VALID)), 1, [(1, VALID), (2, VALID)]),
+        (((3, VALID), (2, VALID)), 0, [(3, VALID), (2, VALID)]),
+        (((1, VALID), (2, NEW)), 1, [(1, VALID), (2, PENDING_VERIFY)]),
+        (((1, VALID), (2, PENDING_VERIFY)), 0, [(1, VALID), (2, ABORTED)]),
+        (((1, VALID), (2, ABORTED)), 0, [(1, VALID), (2, ABORTED)]),
+        (((1, VALID), (2, INVALID)), 0, [(1, VALID), (2, INVALID)]),
+        (((3, PENDING_VERIFY), (2, NEW)), 1, [(3, ABORTED), (2, PENDING_VERIFY)]),  # truth D, r2
+        (((2, NEW), (2, VALID)), 1, [(2, PENDING_VERIFY), (2, VALID)]),  # a tie: record 0 counts
+        (((1, ABORTED), (2, ABORTED)), 0, [(1, ABORTED), (2, ABORTED)]),  # nothing valid: slot 0, records as they are
+    ],
+)
+def test_slot_and_states(chip: Chip, before: tuple, slot: int, after: list):
+    chip.records(*before)
+    assert chip.boot() == slot
+    assert chip.states() == after
+    assert chip.log == ""
+
+
+def test_an_update_that_is_never_confirmed_is_undone(chip: Chip):
+    chip.records((1, VALID), (2, NEW))
+    assert [chip.boot(), chip.boot(), chip.boot()] == [1, 0, 0]
+    assert chip.states() == [(1, VALID), (2, ABORTED)]
+
+
+def test_a_record_with_a_wrong_checksum_does_not_count(chip: Chip):
+    chip.records((1, VALID), (2, VALID))
+    chip.flash.write(OTADATA + 0x1000 + 28, bytes(4))
+    assert chip.boot() == 0
+
+
+def test_a_damaged_app_is_passed_over_after_its_state_was_written(chip: Chip):
+    chip.records((1, VALID), (2, NEW))
+    damage(chip, 1)
+    assert chip.boot() == 0  # truth F
+    assert chip.states() == [(1, VALID), (2, PENDING_VERIFY)]
+    assert "\x1b[0;31mE (" in chip.log
+    assert "esp_image: Checksum failed. Calculated 0x" in chip.log
+    assert chip.log.endswith("boot: OTA app partition slot 1 is not bootable\x1b[0m\r\n")
+
+
+def test_two_damaged_apps_do_not_boot(chip: Chip):
+    chip.records((1, VALID), BLANK)
+    damage(chip, 0)
+    damage(chip, 1)
+    assert chip.boot() is None
+    assert "slot 0 is not bootable" in chip.log
+    assert "slot 1 is not bootable" in chip.log
+    assert "No bootable app partitions in the partition table" in chip.log
+
+
+def test_with_blank_otadata_the_slot_that_boots_is_recorded(chip: Chip):
+    chip.records(BLANK, BLANK)
+    damage(chip, 0)
+    assert chip.boot() == 1
+    assert chip.states() == [(2, VALID), BLANK]
+
+
+def table(chip: Chip, data: bytes) -> None:
+    chip.flash.erase(0x8000, 0x1000)
+    chip.flash.write(0x8000, data)
+
+
+def test_a_blank_table_has_nothing_to_boot(chip: Chip):
+    table(chip, b"\xff" * 0xC00)
+    assert chip.boot() is None
+    assert "No bootable app partitions in the partition table" in chip.log
+
+
+@pytest.mark.parametrize(
+    ("offset", "data", "message"),
+    [
+        (0, b"\x00\x00", "flash_parts: partition 0 invalid magic number 0x0"),
+        (0x45, b"\x00", "flash_parts: Incorrect MD5 checksum"),
+    ],
+)
+def test_a_damaged_table_stops_the_boot(chip: Chip, offset: int, data: bytes, message: str):
+    chip.flash.write(0x8000 + offset, data)
+    assert chip.boot() is None
+    assert message in chip.log
+    assert "boot: Failed to verify partition table" in chip.log
+
+
+def test_a_partition_past_the_end_of_the_flash_stops_the_boot(chip: Chip):
+    rows = (*MICROPYTHON_OTA, Partition("vfs", 1, 0x81, 0x310000, 0xF1000))
+    table(chip, PartitionTable(rows).to_bytes())
+    assert chip.boot() is None
+    assert "partition 5 invalid - offset 0x310000 size 0xf1000 exceeds flash chip size 0x400000" in chip.log
+
+
+def test_small_otadata_stops_the_boot(chip: Chip):
+    rows = [p if p.label != "otadata" else Partition("otadata", 1, 0, 0xD000, 0x1000) for p in MICROPYTHON_OTA]
+    table(chip, PartitionTable(tuple(rows)).to_bytes())
+    assert chip.boot() is None
+    assert "ota_info partition size 4096 is too small (minimum 8192 bytes)" in chip.log
+
+
+def test_without_otadata_the_factory_app_boots(chip: Chip):
+    factory = Partition("factory", 0, 0, 0x10000, 0x180000)
+    table(chip, PartitionTable((Partition("nvs", 1, 2, 0x9000, 0x6000), factory)).to_bytes())
+    assert chip.boot() == 0  # at 0x10000
+
+
+def test_records_that_name_no_valid_slot_fall_back(chip: Chip):
+    chip.records((1, VALID), (2, VALID))
+    for number in (0, 1):
+        chip.flash.write(OTADATA + number * 0x1000 + 28, bytes(4))
+    assert chip.boot() == 0
+    assert "ota data partition invalid and no factory, will try all partitions" in chip.log

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError
+
+
+@pytest.fixture
+def flash(tmp_path: Path) -> Flash:
+    flash = Flash(tmp_path / "flash.bin", pace=0)
+    yield flash
+    flash.close()
+
+
+def test_a_new_flash_is_erased(flash: Flash):
+    assert flash.read(0, SIZE) == b"\xff" * SIZE
+
+
+def test_a_write_only_clears_bits(flash: Flash):
+    flash.write(10, b"\xf0\x0f")
+    flash.write(10, b"\x3c\xff")
+    assert flash.read(9, 4) == b"\xff\x30\x0f\xff"
+
+
+def test_erase_takes_whole_sectors_and_no_more(flash: Flash):
+    flash.write(0, bytes(3 * SECTOR))
+    flash.erase(SECTOR, SECTOR)
+    assert flash.read(0, 3 * SECTOR) == bytes(SECTOR) + b"\xff" * SECTOR + bytes(SECTOR)
+
+
+@pytest.mark.parametrize(("address", "length"), [(1, SECTOR), (SECTOR, 1), (0, SECTOR + 1)])
+def test_erase_refuses_parts_of_sectors(flash: Flash, address: int, length: int):
+    with pytest.raises(ValueError, match="not whole sectors"):
+        flash.erase(address, length)
+
+
+@pytest.mark.parametrize(("address", "length"), [(SIZE, 1), (SIZE - 1, 2), (-1, 1)])
+def test_nothing_outside_is_read_or_written(flash: Flash, address: int, length: int):
+    with pytest.raises(ValueError, match="outside the flash"):
+        flash.read(address, length)
+    with pytest.raises(ValueError, match="outside the flash"):
+        flash.write(address, bytes(length))
+
+
+def test_operations_are_counted(flash: Flash):
+    flash.erase(0, 2 * SECTOR)
+    flash.write(0, b"x")
+    flash.read(0, 1)
+    assert (flash.erases, flash.writes, flash.reads) == (2, 1, 1)
+
+
+def test_what_was_written_outlives_a_killed_process(tmp_path: Path):
+    path = tmp_path / "flash.bin"
+    code = (
+        "import os, sys; from pathlib import Path; from kit.virtual.flash import Flash;"
+        "Flash(Path(sys.argv[1]), 0).write(100, b'kept'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    flash = Flash(path, pace=0)
+    assert flash.read(100, 4) == b"kept"
+    flash.close()
+
+
+def test_a_file_belongs_to_one_board(tmp_path: Path):
+    flash = Flash(tmp_path / "flash.bin", pace=0)
+    with pytest.raises(FlashInUseError):
+        Flash(tmp_path / "flash.bin", pace=0)
+    flash.close()
+
+
+def test_a_file_of_another_size_is_left_alone(tmp_path: Path):
+    path = tmp_path / "letter.txt"
+    path.write_text("dear")
+    with pytest.raises(ValueError, match="4 bytes long"):
+        Flash(path, pace=0)
+    assert path.read_text() == "dear"
+
+
+def test_modelled_time_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    waited = []
+    monkeypatch.setattr("kit.virtual.flash.time.sleep", waited.append)
+    monkeypatch.setattr("kit.virtual.flash.time.monotonic", lambda: sum(waited))
+    flash = Flash(tmp_path / "flash.bin", pace=2)
+    flash.erase(0, SECTOR)
+    flash.write(0, bytes(SECTOR))
+    assert sum(waited) == pytest.approx(2 * (0.037142 + 0.006367))
+    flash.close()
