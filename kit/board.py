@@ -1,0 +1,229 @@
+"""A board at an address, and what one does with it over the cable."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import serial
+
+from kit.application import firmware_dir
+from kit.contents import Contents, read_contents
+from kit.errors import BoardError, ImageError, KitError
+from kit.image import FLASH_BASE
+from kit.loader import Loader, OnProgress, download_mode
+from kit.ota import OtaClient
+from kit.port import open_port
+from kit.progress import Progress
+from kit.repl import raw_repl
+from kit.settings import hash_password, settings
+from kit.table import OFFSET as TABLE_OFFSET
+from kit.update_image import UpdateImage, build
+
+HOLD = 0.1  # s in reset; esptool holds EN low as long
+UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
+# What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
+UP = re.compile(rb"URL: http://\S+\r\n|>>> $|invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n")
+BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
+VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
+BOARD_URL = re.compile(r"URL: (http://\S+)")
+SALT_SIZE = 16
+FIRST_VERSION = "1.0.0"
+
+# The settings go to NVS, which survives updates; esp32.NVS has blobs and 32-bit numbers only.
+STORE_SETTINGS = """
+from esp32 import NVS
+nvs = NVS("kit")
+for key, value in {blobs!r}.items():
+    nvs.set_blob(key, value)
+nvs.commit()
+"""
+
+_urls: dict[str, str] = {}  # by address, from the boot logs of this session
+
+
+class BootLog(str):
+    """What a board printed; it shows itself as the text that it is."""
+
+    def __repr__(self) -> str:
+        return str(self).replace("\r\n", "\n").rstrip()
+
+
+class Board:
+    """An ESP32 at a serial address. The port is open only while a verb runs.
+
+    Args:
+        address: a serial port or any pyserial URL.
+        url: where its web server is reached, when the boot log cannot know.
+        is_virtual: it is the stand-in on this computer.
+    """
+
+    def __init__(self, address: str, *, url: str | None = None, is_virtual: bool = False) -> None:
+        self.address = address
+        self.is_virtual = is_virtual
+        self._url = url
+
+    def __repr__(self) -> str:
+        return f"{'virtual board' if self.is_virtual else 'board'} at {self.address}"
+
+    @property
+    def url(self) -> str:
+        """Where the board's web server is reached.
+
+        Raises:
+            BoardError: the board has not said it yet.
+        """
+        if known := self._url or _urls.get(self.address):
+            return known
+        raise BoardError("The board has not said its address yet.", "Run board.reset(): the boot log names it.")
+
+    def flash(self, image: UpdateImage, *, erase: bool = False, confirm: bool = False) -> None:
+        """Write bootloader, partition table, ota_0 and blank otadata over the cable, and start the board.
+
+        NVS (settings) and vfs (files) survive.
+
+        Args:
+            image: what kit.build made.
+            erase: erase the whole flash first, settings and files with it.
+            confirm: needed to erase a real board.
+
+        Raises:
+            ImageError: no update image, or a stand-in for a real board; nothing was written.
+            BoardError: the board is not there, or does not take the data.
+        """
+        self._check(image, erase, confirm)
+        table = image.base.table
+        files = [
+            (FLASH_BASE, image.base.bootloader),
+            (TABLE_OFFSET, table.to_bytes()),
+            (table.otadata.offset, b"\xff" * table.otadata.size),
+            (table.slots[0].offset, image.data),
+        ]
+        with (
+            Progress("flash", sum(len(data) for _, data in files)) as progress,
+            self._download(progress.update) as loader,
+        ):
+            if erase:
+                loader.erase()
+            loader.write(files)
+
+    def _check(self, image: UpdateImage, erase: bool, confirm: bool) -> None:
+        if not isinstance(image, UpdateImage):
+            raise ImageError(f"{image!r} is not an update image.", 'Build one: kit.build("1.0.0", board=board).')
+        if image.is_stand_in and not self.is_virtual:
+            raise ImageError("A stand-in does not run on a real chip.", "Build the image with board=board.")
+        if erase and not (confirm or self.is_virtual):
+            raise BoardError("This would erase all that is on a real board.", "If that is meant, add confirm=True.")
+
+    def partitions(self) -> Contents:
+        """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
+        with self._download() as loader:
+            return read_contents(loader.read, self.is_virtual)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes of flash from `offset`; the board restarts afterwards."""
+        with self._download() as loader:
+            return loader.read(offset, size)
+
+    def install(self) -> None:
+        """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
+
+        Raises:
+            SettingsError: a setting for a real board is missing.
+            BoardError: MicroPython does not answer.
+        """
+        chosen = settings(self.is_virtual)
+        salt = os.urandom(SALT_SIZE)
+        blobs = {
+            "wifi_ssid": chosen.wifi_ssid.encode(),
+            "wifi_password": chosen.wifi_password.encode(),
+            "password": salt + hash_password(chosen.password, salt),
+        }
+        files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
+        with self._port() as port, Progress("install", sum(map(len, files.values()))) as progress:
+            done = 0
+            with raw_repl(port) as repl:
+                for name, data in files.items():
+                    repl.fs_writefile(name, data, chunk_size=1024)
+                    progress.update(done := done + len(data))
+                repl.exec(STORE_SETTINGS.format(blobs=blobs))
+            self._restart(port)
+
+    def ready(self, lesson: int) -> None:
+        """Bring the board, whatever runs on it, to where a lesson starts.
+
+        Lesson 01 starts with any board; the following ones with version 1.0.0 running and confirmed.
+
+        Raises:
+            KitError: as flash and install do.
+        """
+        if lesson > 1 and not self._runs(FIRST_VERSION):
+            self.flash(build(FIRST_VERSION, board=self))
+            self.install()
+        print(f"The board is ready for lesson {lesson:02}.")
+
+    def _runs(self, version: str) -> bool:
+        try:
+            info = OtaClient(self.url).info()
+        except KitError:
+            return False  # it has no address yet, does not answer, or something else answers there
+        return (info.get("version"), info.get("image_state")) == (version, "VALID")
+
+    def reset(self) -> BootLog:
+        """Restart the board as its EN button does, and return what it prints until it is up.
+
+        Raises:
+            BoardError: it prints nothing.
+        """
+        with self._port() as port:
+            return self._restart(port)
+
+    def console(self, seconds: float = 10) -> None:
+        """Print what the board says, for some seconds; interrupt the cell to stop earlier."""
+        with self._port() as port:
+            deadline = time.monotonic() + seconds
+            while (left := deadline - time.monotonic()) > 0:
+                port.timeout = min(left, 0.1)
+                sys.stdout.write(port.read(max(1, port.in_waiting)).decode("utf-8", "replace").replace("\r\n", "\n"))
+                sys.stdout.flush()
+
+    @contextmanager
+    def _port(self) -> Iterator[serial.SerialBase]:
+        with open_port(self.address) as port:
+            yield port
+
+    @contextmanager
+    def _download(self, on_progress: OnProgress = lambda done: None) -> Iterator[Loader]:
+        """Give the flash to a verb, and start the board again afterwards, also when the verb has failed."""
+        with self._port() as port:
+            try:
+                with download_mode(port, on_progress) as loader:
+                    yield loader
+            finally:
+                self._restart(port)
+
+    def _restart(self, port: serial.SerialBase) -> BootLog:
+        port.dtr = False
+        port.rts = True
+        time.sleep(HOLD)
+        port.reset_input_buffer()
+        port.rts = False
+        log = BootLog(_read_until_up(port).decode("utf-8", "replace"))
+        if not log:
+            raise BoardError(f"The board at {self.address} prints nothing.", "Check its power, or press its EN button.")
+        if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
+            _urls[self.address] = found[1]
+        return log
+
+
+def _read_until_up(port: serial.SerialBase) -> bytes:
+    data = b""
+    deadline = time.monotonic() + UP_TIMEOUT
+    port.timeout = 0.05
+    while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and time.monotonic() < deadline:
+        data += port.read(max(1, port.in_waiting))
+    return data

@@ -1,0 +1,32 @@
+"""`kit.connect`: from an address to a board."""
+
+from __future__ import annotations
+
+import os
+
+from kit.address import resolve
+from kit.board import Board
+
+
+def connect(address: str | None = None, *, url: str | None = None) -> Board:
+    """Return the board at an address, without touching it, and print which one it is and why.
+
+    Args:
+        address: a serial port, any pyserial URL, or "virtual"; see kit.address.resolve for what happens without one.
+        url: where the board's web server is reached, when its boot log cannot know (port forwarding, proxies);
+            KIT_URL does the same.
+
+    Raises:
+        AddressError: several boards could be meant.
+        BoardError: the virtual board does not start.
+    """
+    found = resolve(address)
+    name = "virtual board" if found.is_virtual else f"board at {found.text}"
+    print(f"{name} ({found.reason})")
+    url = url or os.environ.get("KIT_URL")
+    if not found.is_virtual:
+        return Board(found.text, url=url)
+    from kit.virtual.join import join
+
+    serial, http = join()
+    return Board(serial, url=url or http, is_virtual=True)

@@ -1,0 +1,109 @@
+"""A stay in download mode, where esptool reads and writes the flash.
+
+esptool 5.6 is bent here: its logger, which prints, is replaced for the length of a verb by one that only moves a
+progress bar (its documented TemplateLogger); a second `set_logger` is refused as long as the first logger stands in
+`EspLog.instance`, so that is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import serial
+from esp_pylib.logger import EspLog
+from esptool import cmds
+from esptool.logger import TemplateLogger, log
+from esptool.util import FatalError
+
+from kit.errors import BoardError
+
+CHIP = "ESP32"
+ATTEMPTS = 3  # esptool's own default is 7, which is half a minute of dots when nothing is plugged in
+
+OnProgress = Callable[[int], None]
+
+
+class QuietLog(TemplateLogger):
+    """Says nothing, and adds up esptool's progress over the files of one write.
+
+    esptool counts each file anew, in compressed bytes; `sizes` are those of the files as they are.
+    """
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self.sizes: list[int] = []
+        self._on_progress = on_progress
+        self._before = 0
+        self._last = (0, 0)
+
+    def print(self, *args: object, **_: object) -> None:
+        pass
+
+    note = warning = error = stage = set_verbosity = print
+
+    def progress_bar(self, cur_iter: int, total_iters: int, *_: object, **__: object) -> None:
+        done, total = self._last
+        if total and (total_iters != total or cur_iter < done):  # the next file
+            self._before += self.sizes.pop(0)
+        self._last = cur_iter, total_iters
+        if self.sizes:
+            self._on_progress(self._before + self.sizes[0] * cur_iter // total_iters)
+
+
+class Loader:
+    """The chip in download mode, with esptool's stub running on it."""
+
+    def __init__(self, esp: cmds.ESPLoader, log: QuietLog) -> None:
+        self._esp, self._log = esp, log
+
+    def write(self, files: list[tuple[int, bytes]]) -> None:
+        """Write each (address, data) and have the chip's MD5 of it compared."""
+        self._log.sizes = [len(data) for _, data in files]
+        # "keep": esptool must not change the flash size and mode in the bootloader's header, which the release chose
+        cmds.write_flash(self._esp, files, flash_mode="keep", flash_freq="keep", flash_size="keep")
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return `length` bytes of flash."""
+        return self._esp.read_flash(address, length)
+
+    def erase(self) -> None:
+        """Erase the whole flash."""
+        self._esp.erase_flash()
+
+
+@contextmanager
+def download_mode(port: serial.SerialBase, on_progress: OnProgress = lambda done: None) -> Iterator[Loader]:
+    """Put the chip on an open port into download mode; the caller resets it afterwards.
+
+    Args:
+        on_progress: called with the number of bytes written so far, over all files.
+
+    Raises:
+        BoardError: no chip answers, it is another chip than an ESP32, or the flash does not take the data.
+    """
+    before, quiet = EspLog.instance, QuietLog(on_progress)
+    log.set_logger(quiet)
+    try:
+        yield Loader(_connected(port), quiet)
+    except FatalError as error:
+        raise BoardError(
+            f"esptool: {str(error).rstrip('.')}.", "Check the cable and the power, and run the cell again."
+        ) from None
+    finally:
+        EspLog.instance = before
+
+
+def _connected(port: serial.SerialBase) -> cmds.ESPLoader:
+    try:
+        esp = cmds.detect_chip(port, connect_attempts=ATTEMPTS)
+    except FatalError:
+        raise BoardError(
+            f"No ESP32 answers at {port.port} in download mode.",
+            "Is the cable made for data, not only for charging? Else hold the BOOT button, press EN, let go of both, "
+            "and run the cell again.",
+        ) from None
+    if esp.CHIP_NAME != CHIP:
+        raise BoardError(f"The chip at {port.port} is an {esp.CHIP_NAME}.", f"The kit speaks to the {CHIP} only.")
+    esp = cmds.run_stub(esp)
+    cmds.attach_flash(esp)
+    return esp

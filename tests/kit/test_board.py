@@ -1,0 +1,180 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import kit
+from kit import base
+from kit.address import resolve
+from kit.board import Board
+from kit.errors import AddressError, BoardError, ImageError, TableError
+from kit.update_image import UpdateImage, build
+from kit.virtual import join
+from kit.virtual.control import register_path
+from kit.virtual.flash import Flash, FlashInUseError
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """A blank virtual board of this test's own."""
+    monkeypatch.setenv("KIT_FLASH", str(tmp_path / "flash.bin"))
+    yield kit.connect()
+    join._leases.clear()  # nobody uses it any more, so that it ends
+
+
+def test_connect_says_which_board_and_why(board: Board, capsys: pytest.CaptureFixture):
+    kit.connect()
+    kit.connect("virtual")
+    assert capsys.readouterr().out == "virtual board (KIT_BOARD)\nvirtual board (asked for)\n"
+
+
+def test_a_second_connect_joins_the_same_board(board: Board):
+    assert kit.connect().address == board.address
+
+
+def test_from_blank_to_serving(board: Board):
+    image = build("1.0.0", board=board)
+    assert "invalid header: 0xffffffff" in board.reset()
+    board.flash(image)
+    contents = board.partitions()
+    assert [partition.label for partition in contents] == ["nvs", "otadata", "phy_init", "ota_0", "ota_1", "vfs"]
+    assert contents.used == {"ota_0": image.size, "ota_1": 0}
+    assert contents.is_virtual
+    assert board.read(0x10000, image.size) == image.data
+    board.install()
+    log = board.reset()
+    assert "Firmware Version: 1.0.0" in log
+    assert "virtual-password" not in log
+    assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
+
+
+def test_flashing_again_keeps_settings_and_files(board: Board):
+    board.ready(2)
+    board.flash(build("2.0.0", board=board))
+    assert kit.OtaClient(board.url).info()["version"] == "2.0.0"
+
+
+def test_erase_takes_settings_and_files_with_it(board: Board):
+    board.ready(2)
+    board.flash(build("2.0.0", board=board), erase=True)
+    assert "Firmware Version" not in board.reset()
+
+
+def test_ready_does_nothing_on_a_ready_board(board: Board, monkeypatch: pytest.MonkeyPatch):
+    board.ready(2)
+    monkeypatch.setattr(Board, "flash", lambda *_: pytest.fail("it flashed again"))
+    board.ready(2)
+
+
+def test_console_shows_what_the_board_says(board: Board, capsys: pytest.CaptureFixture):
+    board.console(2)  # the ROM tries again and again
+    assert "invalid header: 0xffffffff\n" in capsys.readouterr().out
+
+
+def test_a_blank_board_has_no_partitions(board: Board):
+    with pytest.raises(TableError, match="blank"):
+        board.partitions()
+
+
+def test_install_needs_micropython(board: Board):
+    with pytest.raises(BoardError, match=r"Has it been flashed\?"):
+        board.install()
+
+
+def test_no_such_port():
+    with pytest.raises(AddressError, match=r"The port /dev/ttyNothing cannot be opened.*Check the cable"):
+        kit.connect("/dev/ttyNothing").reset()
+
+
+def test_several_ports_are_listed(monkeypatch: pytest.MonkeyPatch):
+    class Port:
+        vid = 0x10C4
+
+        def __init__(self, device: str) -> None:
+            self.device = device
+
+    monkeypatch.delenv("KIT_BOARD")
+    monkeypatch.setattr("kit.address.list_ports.comports", lambda: [Port("/dev/ttyUSB1"), Port("/dev/ttyUSB0")])
+    with pytest.raises(AddressError, match="/dev/ttyUSB0, /dev/ttyUSB1"):
+        resolve()
+    monkeypatch.setattr("kit.address.list_ports.comports", lambda: [Port("/dev/ttyUSB1")])
+    assert resolve().text == "/dev/ttyUSB1"
+    monkeypatch.setattr("kit.address.list_ports.comports", list)
+    assert resolve().text == "virtual"
+
+
+@pytest.mark.parametrize("image", [b"\xe9", "update.bin", None])
+def test_what_is_no_update_image_is_not_flashed(image: object):
+    with pytest.raises(ImageError, match="is not an update image"):
+        Board("/dev/ttyNothing").flash(image)
+
+
+def test_a_stand_in_is_not_for_a_real_chip(app_folder: Path):
+    image = build("1.0.0", app=app_folder, base=base.base_image())
+    with pytest.raises(ImageError, match="does not run on a real chip"):
+        Board("/dev/ttyNothing").flash(image)
+
+
+def test_erasing_a_real_board_must_be_confirmed(real_image: UpdateImage):
+    with pytest.raises(BoardError, match="confirm=True"):
+        Board("/dev/ttyNothing").flash(real_image, erase=True)
+
+
+@pytest.fixture
+def real_image(app_folder: Path, firmware_bin: bytes) -> UpdateImage:
+    return build("1.0.0", app=app_folder, base=base.BaseImage.from_firmware_bin(firmware_bin, "firmware.bin"))
+
+
+def test_the_address_is_asked_for_before_it_is_known():
+    with pytest.raises(BoardError, match=r"board\.reset\(\)"):
+        _ = Board("/dev/ttyNothing").url
+
+
+def test_kit_url_overrides(board: Board, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KIT_URL", "http://hub.example/board")
+    assert kit.connect().url == "http://hub.example/board"
+    assert kit.connect(url="http://other.example").url == "http://other.example"
+
+
+def test_the_virtual_board_ends_when_its_last_user_is_killed(tmp_path: Path):
+    flash = tmp_path / "flash.bin"
+    code = "import kit, os; board = kit.connect(); board.reset(); os.kill(os.getpid(), 9)"
+    environment = os.environ | {"KIT_FLASH": str(flash)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == (b"virtual board (KIT_BOARD)\n", b"")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            Flash(flash, pace=0).close()  # a board that runs holds its flash
+            break
+        except FlashInUseError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert not register_path(flash).exists()
+
+
+def test_the_flash_bar_counts_bytes_of_all_files(board: Board, monkeypatch: pytest.MonkeyPatch):
+    shown = []
+
+    class Bar:
+        def __init__(self, label: str, total_bytes: int) -> None:
+            shown.append(total_bytes)
+
+        def __enter__(self):
+            return self
+
+        def update(self, done: int) -> None:
+            shown.append(done)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("kit.board.Progress", Bar)
+    board.flash(build("1.0.0", board=board))
+    total, *done = shown
+    assert done == sorted(done)
+    assert len(done) > 20
+    assert done[-1] == total
