@@ -88,7 +88,7 @@ def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     folder = tmp_path_factory.mktemp("py")
     for name, path in modules().items():
         (folder / f"{name}.py").write_bytes(path.read_bytes())
-    return Interpreter("cpython", (sys.executable,), (HERE / "chip/cpython", folder))
+    return Interpreter("cpython", (sys.executable, "-u"), (HERE / "chip/cpython", folder))
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,9 @@ def test_the_virtual_board_ends_when_its_last_user_is_killed(tmp_path: Path):
     flash = tmp_path / "flash.bin"
     code = "import kit, os; board = kit.connect(); board.reset(); os.kill(os.getpid(), 9)"
     environment = os.environ | {"KIT_FLASH": str(flash)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", code], env=environment, capture_output=True, timeout=60, check=False
+    )
     assert (done.stdout, done.stderr) == (b"virtual board (KIT_BOARD)\n", b"")
     deadline = time.monotonic() + 30
     while True:
