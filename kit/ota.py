@@ -106,7 +106,7 @@ class OtaClient:
         return Info(_answer(self._reach("GET", "/info")))
 
     def login(self, password: str | None = None) -> None:
-        """Get a token for 5 minutes, with the OTA password from the settings.
+        """Get a token with the OTA password from the settings, and print for how long it is good.
 
         Raises:
             BoardError: the board does not know this password, or has locked the door.
@@ -120,7 +120,9 @@ class OtaClient:
                 "Use the one that the board was installed with: it comes from KIT_PASSWORD, else from lab.toml; "
                 "board.install() writes it to the board.",
             )
-        self._token = _answer(response)["token"]
+        answer = _answer(response)
+        self._token = answer["token"]
+        print(f"Logged in for {answer['expires_in'] // 60} minutes.")
 
     def progress(self) -> dict:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""

@@ -1,6 +1,7 @@
 """One progress bar for a notebook, a terminal, or nobody."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ class Progress:
         self._total = total_bytes
         self._done = 0
         self._phase = ""
+        self._started = time.monotonic()
         self._view = _view(label)
 
     def __enter__(self) -> Self:
@@ -28,9 +30,10 @@ class Progress:
         """Show `done` bytes, and from now on `phase`, if one is given."""
         self._done = min(done, self._total)
         self._phase = self._phase if phase is None else phase
-        count = f"{self._done:,} of {self._total:,} bytes"
         fraction = self._done / self._total if self._total else 1.0
-        self._view.show(fraction, f"{self._phase} · {count}" if self._phase else count)
+        seconds = time.monotonic() - self._started
+        parts = [self._phase, f"{fraction:.0%}", f"{self._done:,} of {self._total:,} bytes", f"{seconds:.0f} s"]
+        self._view.show(fraction, " · ".join(filter(None, parts)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -79,8 +79,9 @@ class UpdateImage:
             "project": self.project,
             "built": f"{self.built:%Y-%m-%d %H:%M:%S} UTC",
             "based on": self.base.name,
-            "app image": f"{self.app_length:,} bytes",
-            "application": f"{self.application_length:,} bytes",
+            "MicroPython (app image)": f"{self.app_length:,} bytes",
+            "our program (application)": f"{self.application_length:,} bytes",
+            "header and filling between them": f"{self.size - self.app_length - self.application_length:,} bytes",
             "whole": f"{self.size:,} bytes",
             "SHA-256": self.sha256,
         }

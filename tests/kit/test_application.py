@@ -6,7 +6,7 @@ import pytest
 from littlefs import LittleFS
 
 from kit import application
-from kit.application import new_app, pack, strip
+from kit.application import new_app, pack, set_constant, strip
 from kit.errors import ImageError
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
@@ -209,3 +209,19 @@ def test_new_app_leaves_other_things_alone(tmp_path: Path):
         with pytest.raises(ImageError, match="is no application"):
             new_app(tmp_path / name)
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["letter.txt"]
+
+
+def test_set_constant_changes_one_line(app_folder: Path):
+    page = app_folder / "page.py"
+    page.write_text('# COLOUR = "no"\nCOLOUR = "green"  # of the page\nSIZE = "1"\n')
+    for value in ("red", 'gr"ün', "blue"):
+        line = set_constant(page, "COLOUR", value)
+    assert line == 'COLOUR = "blue"  # of the page'
+    assert page.read_text() == '# COLOUR = "no"\nCOLOUR = "blue"  # of the page\nSIZE = "1"\n'
+
+
+def test_set_constant_names_what_is_missing(app_folder: Path):
+    with pytest.raises(ImageError, match="has no line SHAPE"):
+        set_constant(app_folder / "page.py", "SHAPE", "round")
+    with pytest.raises(ImageError, match="There is no file"):
+        set_constant(app_folder / "nothing.py", "COLOUR", "red")

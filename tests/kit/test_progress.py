@@ -16,6 +16,11 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch):
+    monkeypatch.setattr("kit.progress.time", SimpleNamespace(monotonic=lambda: 0.0))
+
+
 @pytest.fixture
 def shown(monkeypatch):
     """What a fake kernel displayed, each with its text form at that moment."""
@@ -32,9 +37,9 @@ def test_widget_is_displayed_once_at_zero_and_reaches_its_end(shown, capsys):
         assert (label.value, gauge.value, text.value) == ("upload", 0, "")
         bar.update(250, "write")
         assert gauge.value == pytest.approx(gauge.max / 4)
-        assert text.value == "write · 250 of 1,000 bytes"
+        assert text.value == "write · 25% · 250 of 1,000 bytes · 0 s"
         bar.update(500)
-        assert text.value == "write · 500 of 1,000 bytes"
+        assert text.value == "write · 50% · 500 of 1,000 bytes · 0 s"
     assert gauge.value == gauge.max
     assert gauge.bar_style == "success"
     assert len(shown) == 1
@@ -54,7 +59,7 @@ def test_widget_stays_where_an_error_stopped_it(shown):
     bar.__exit__(OSError, OSError("gone"), None)
     _, gauge, text = shown[0][0].children
     assert (gauge.value, gauge.bar_style) == (pytest.approx(0.4), "danger")
-    assert text.value == "400 of 1,000 bytes"
+    assert text.value == "40% · 400 of 1,000 bytes · 0 s"
 
 
 def test_terminal_gets_one_line_on_stderr(monkeypatch, capsys):
@@ -63,8 +68,8 @@ def test_terminal_gets_one_line_on_stderr(monkeypatch, capsys):
         bar.update(500, "write")
         half = sys.stderr.getvalue().rpartition("\r")[2]
     text = sys.stderr.getvalue()
-    assert half.startswith(f"flash [{'#' * 15}{'.' * 15}] write · 500 of 1,000 bytes")
-    assert f"[{'#' * 30}] write · 1,000 of 1,000 bytes" in text
+    assert half.startswith(f"flash [{'#' * 15}{'.' * 15}] write · 50% · 500 of 1,000")
+    assert f"[{'#' * 30}] write · 100% · 1,000 of 1,000" in text
     assert text.count("\n") == 1
     assert all(len(line.rstrip("\n")) <= LINE for line in text.split("\r"))
     assert capsys.readouterr().out == ""
@@ -85,7 +90,7 @@ def test_silent_without_a_stderr(monkeypatch):
 def test_more_than_all_is_all(shown):
     with Progress("flash", 1000) as bar:
         bar.update(4096)
-        assert shown[0][0].children[2].value == "1,000 of 1,000 bytes"
+        assert shown[0][0].children[2].value == "100% · 1,000 of 1,000 bytes · 0 s"
 
 
 def test_nothing_to_do_is_done(shown):
