@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import builtins
 import errno
-import functools
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 # newlib's sys/errno.h; the names are those that MicroPython's errno module knows
 _ERRNO = """
@@ -20,7 +19,6 @@ NAMES = {number: name for name, number in ERRNO.items()}
 ENFILE = 23
 _UNNAMED = {"EPIPE": ERRNO["ECONNRESET"], "EISCONN": 127, "ENETUNREACH": 114, "ENFILE": ENFILE}
 _OF_ASYNCIO = ("CancelledError", "TimeoutError")
-EAI_FAIL = 202  # lwip/netdb.h: a name that cannot be resolved
 
 
 class BoardOSError(builtins.OSError):
@@ -47,27 +45,10 @@ def board_error(name: str) -> BoardOSError:
 
 def from_host(error: OSError) -> BoardOSError:
     """Return the board's error for one of this computer's sockets."""
-    if isinstance(error, BoardOSError):
-        return error
     if isinstance(error, TimeoutError):
         return board_error("ETIMEDOUT")
-    if type(error).__name__ == "gaierror":
-        return BoardOSError(-EAI_FAIL)
     name = errno.errorcode.get(error.errno, "EIO")
     return BoardOSError(ERRNO.get(name) or _UNNAMED.get(name, error.errno))
-
-
-def host_errors(function: Callable) -> Callable:
-    """Let a function raise the board's errors in place of this computer's."""
-
-    @functools.wraps(function)
-    def call(*args: object, **kwargs: object) -> object:
-        try:
-            return function(*args, **kwargs)
-        except OSError as error:
-            raise from_host(error) from None
-
-    return call
 
 
 def describe(error: BaseException) -> str:

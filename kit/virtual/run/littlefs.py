@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import functools
+import io
 import weakref
 from collections.abc import Callable, Iterator
 
 from littlefs import LittleFSError, lfs
 from littlefs.lfs import LFSFileFlag
 
-from .console import part
 from .errors import BoardOSError, board_error
 from .interrupt import pending
 
@@ -21,31 +18,13 @@ IO_ERROR, READ_ONLY = -5, -30  # what a callback tells littlefs
 SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6  # ioctl of a block device
 SEARCH = 512  # bytes that readline looks through at a time
 
-_MODES = {
-    "r": LFSFileFlag.rdonly,
-    "w": LFSFileFlag.wronly | LFSFileFlag.creat | LFSFileFlag.trunc,
-    "x": LFSFileFlag.wronly | LFSFileFlag.creat | LFSFileFlag.excl,
-    "a": LFSFileFlag.wronly | LFSFileFlag.creat | LFSFileFlag.append,
+READ, WRITE = LFSFileFlag.rdonly, LFSFileFlag.wronly
+MODES = {
+    "r": READ,
+    "w": WRITE | LFSFileFlag.creat | LFSFileFlag.trunc,
+    "x": WRITE | LFSFileFlag.creat | LFSFileFlag.excl,
+    "a": WRITE | LFSFileFlag.creat | LFSFileFlag.append,
 }
-
-
-def operation(method: Callable) -> Callable:
-    """One call into littlefs: nothing interrupts it, and its errors become the board's."""
-
-    @functools.wraps(method)
-    def call(self: VfsLfs2 | File, *args: object) -> object:
-        with pending:
-            try:
-                result = method(self, *args)
-                error = None
-            except LittleFSError as lfs_error:
-                error = BoardOSError(-lfs_error.code)
-            error = self.device.take_error() or error
-        if error:
-            raise error from None
-        return result
-
-    return call
 
 
 class Device:
@@ -54,20 +33,15 @@ class Device:
     def __init__(self, blocks: object) -> None:
         self._blocks = blocks
         self.read_only = False
-        self._error: BaseException | None = None
-
-    def take_error(self) -> BaseException | None:
-        error, self._error = self._error, None
-        return error
+        self.error: BaseException | None = None  # after it nothing more is written until it has been raised
 
     def _try(self, call: Callable, *args: object) -> int:
-        """Call the device; after its first error nothing more is written until that error has been raised."""
-        if self._error:
+        if self.error:
             return IO_ERROR
         try:
             return call(*args) or 0
         except BaseException as error:
-            self._error = error
+            self.error = error
             return IO_ERROR
 
     def read(self, cfg: object, block: int, offset: int, size: int) -> bytearray:
@@ -76,14 +50,10 @@ class Device:
         return data
 
     def prog(self, cfg: object, block: int, offset: int, data: bytes) -> int:
-        if self.read_only:
-            return READ_ONLY
-        return self._try(self._blocks.writeblocks, block, bytearray(data), offset)
+        return READ_ONLY if self.read_only else self._try(self._blocks.writeblocks, block, bytearray(data), offset)
 
     def erase(self, cfg: object, block: int) -> int:
-        if self.read_only:
-            return READ_ONLY
-        return self._try(self._blocks.ioctl, BLOCK_ERASE, block)
+        return READ_ONLY if self.read_only else self._try(self._blocks.ioctl, BLOCK_ERASE, block)
 
     def sync(self, cfg: object) -> int:
         self._try(self._blocks.ioctl, SYNC, 0)
@@ -91,31 +61,29 @@ class Device:
 
 
 class VfsLfs2:
-    """A littlefs file system on any object with readblocks, writeblocks and ioctl."""
+    """A littlefs file system on any object with readblocks, writeblocks and ioctl; its paths are absolute.
 
-    def __init__(self, bdev: object, **geometry: int) -> None:
-        self._prepare(bdev, **geometry)
-        self._mount()
+    The geometry is MicroPython's: caches of four units, 100 erases before a block moves on. Times are not kept.
+    """
 
-    @classmethod
-    def mkfs(cls, bdev: object, **geometry: int) -> None:
-        self = cls.__new__(cls)
-        self._prepare(bdev, **geometry)
-        self._format()
-
-    def _prepare(
+    def __init__(
         self, bdev: object, readsize: int = 32, progsize: int = 32, lookahead: int = 32, mtime: bool = True
     ) -> None:
-        """Take the geometry that MicroPython uses: caches of four units, 100 erases before a block moves on.
+        self._prepare(bdev, readsize, progsize, lookahead)
+        self.call(lfs.mount, self._config)
 
-        Times of change are not kept.
-        """
-        self.device = Device(bdev)
-        self.fs = lfs.LFSFilesystem()
-        self._cwd = "/"
+    @classmethod
+    def mkfs(cls, bdev: object, readsize: int = 32, progsize: int = 32, lookahead: int = 32) -> None:
+        self = cls.__new__(cls)
+        self._prepare(bdev, readsize, progsize, lookahead)
+        self.call(lfs.format, self._config)
+
+    def _prepare(self, bdev: object, readsize: int, progsize: int, lookahead: int) -> None:
+        self._device = Device(bdev)
+        self._fs = lfs.LFSFilesystem()
         size = bdev.ioctl(BLOCK_SIZE, 0)
         self._config = lfs.LFSConfig(
-            context=self.device,
+            context=self._device,
             block_size=size,
             block_count=bdev.ioctl(BLOCK_COUNT, 0),
             read_size=readsize,
@@ -125,83 +93,63 @@ class VfsLfs2:
             block_cycles=100,
         )
 
-    @operation
-    def _mount(self) -> None:
-        lfs.mount(self.fs, self._config)
-
-    @operation
-    def _format(self) -> None:
-        lfs.format(self.fs, self._config)
+    def call(self, function: Callable, *args: object) -> object:
+        """Call into littlefs: nothing interrupts it, and its errors become the board's."""
+        result = error = None
+        with pending:
+            try:
+                result = function(self._fs, *args)
+            except LittleFSError as lfs_error:
+                error = BoardOSError(-lfs_error.code)
+            error, self._device.error = self._device.error or error, None
+        if error:
+            raise error from None
+        return result
 
     def __repr__(self) -> str:
         return "<VfsLfs2>"
 
     def mount(self, readonly: bool, mkfs: bool) -> None:
-        self.device.read_only = bool(readonly)
+        self._device.read_only = bool(readonly)
 
-    @operation
     def umount(self) -> None:
-        lfs.unmount(self.fs)
+        self.call(lfs.unmount)
 
-    def _path(self, path: str | bytes) -> str:
-        path = path.decode() if isinstance(path, bytes) else path
-        return path if path.startswith("/") else self._cwd + path
+    def open(self, path: str, mode: str) -> File | TextFile:
+        file = File(self, path, mode)
+        return file if "b" in mode else TextFile(file)
 
-    def open(self, path: str, mode: str) -> File:
-        return (BinaryFile if "b" in mode else File)(self, self._path(path), mode)
+    def ilistdir(self, path: str) -> Iterator[tuple]:
+        for info in self.call(_entries, path):
+            if info.name not in (".", ".."):
+                yield info.name, _mode_of(info), 0, info.size
 
-    @operation
-    def _list(self, path: str) -> list:
-        directory = lfs.dir_open(self.fs, self._path(path))
-        entries = iter(lambda: lfs.dir_read(self.fs, directory), None)
-        found = [entry for entry in entries if entry.name not in (".", "..")]
-        lfs.dir_close(self.fs, directory)
-        return found
-
-    def ilistdir(self, path: str | bytes = "") -> Iterator[tuple]:
-        for entry in self._list(path):
-            name = entry.name.encode() if isinstance(path, bytes) else entry.name
-            yield name, _mode_of(entry), 0, entry.size
-
-    @operation
     def mkdir(self, path: str) -> None:
-        lfs.mkdir(self.fs, self._path(path))
+        self.call(lfs.mkdir, path)
 
-    @operation
     def remove(self, path: str) -> None:
-        lfs.remove(self.fs, self._path(path))
+        self.call(lfs.remove, path)
 
     rmdir = remove
 
-    @operation
     def rename(self, old: str, new: str) -> None:
-        lfs.rename(self.fs, self._path(old), self._path(new))
+        self.call(lfs.rename, old, new)
 
-    @operation
     def stat(self, path: str) -> tuple:
-        info = lfs.stat(self.fs, self._path(path))
+        info = self.call(lfs.stat, path)
         return (_mode_of(info), 0, 0, 0, 0, 0, info.size, 0, 0, 0)
 
-    @operation
     def statvfs(self, path: str) -> tuple:
         size, count = self._config.block_size, self._config.block_count
-        free = count - lfs.fs_size(self.fs)
+        free = count - self.call(lfs.fs_size)
         return (size, size, count, free, free, 0, 0, 0, 0, NAME_MAX)
 
-    def chdir(self, path: str) -> None:
-        names: list[str] = []
-        for name in self._path(path).split("/"):
-            if name == "..":
-                del names[-1:]
-            elif name not in ("", "."):
-                names.append(name)
-        target = "/" + "/".join(names)
-        if names and self.stat(target)[0] != DIRECTORY:
-            raise board_error("ENOENT")
-        self._cwd = target + "/" if names else "/"
 
-    def getcwd(self) -> str:
-        return self._cwd[:-1] or "/"
+def _entries(fs: lfs.LFSFilesystem, path: str) -> list[lfs.LFSStat]:
+    directory = lfs.dir_open(fs, path)
+    found = list(iter(lambda: lfs.dir_read(fs, directory), None))
+    lfs.dir_close(fs, directory)
+    return found
 
 
 def _mode_of(info: lfs.LFSStat) -> int:
@@ -211,109 +159,68 @@ def _mode_of(info: lfs.LFSStat) -> int:
 _open_files: weakref.WeakSet[File] = weakref.WeakSet()
 
 
-class File:
-    """An open text file; a read counts characters, a write bytes."""
+class File(io.RawIOBase):
+    """An open file of bytes; what is written is safe from a power cut after flush or close."""
 
     def __init__(self, vfs: VfsLfs2, path: str, mode: str) -> None:
-        self._fs = vfs.fs
-        self.device = vfs.device
+        self._vfs = vfs
         self._handle = None
-        self._open(path, _flags(mode))
-
-    @operation
-    def _open(self, path: str, flags: LFSFileFlag) -> None:
-        self._handle = lfs.file_open(self._fs, path, flags)
+        self._flags = _flags(mode)
+        self._handle = vfs.call(lfs.file_open, path, self._flags)
         _open_files.add(self)
 
-    def _check_open(self) -> object:
-        if self._handle is None:
-            raise ValueError("I/O operation on closed file")
-        return self._handle
+    def _call(self, function: Callable, *args: object, needs: LFSFileFlag | int = 0) -> object:
+        self._checkClosed()
+        if needs & ~self._flags:  # littlefs would end the process
+            raise board_error("EBADF")
+        return self._vfs.call(function, self._handle, *args)
 
-    @operation
-    def _read(self, n: int) -> bytes:
-        handle = self._check_open()
-        if n < 0:
-            n = max(0, lfs.file_size(self._fs, handle) - lfs.file_tell(self._fs, handle))
-        return lfs.file_read(self._fs, handle, n)
-
-    @operation
-    def _write(self, data: bytes) -> int:
-        return lfs.file_write(self._fs, self._check_open(), data)
-
-    @operation
-    def seek(self, offset: int, whence: int = 0) -> int:
-        lfs.file_seek(self._fs, self._check_open(), offset, whence)
-        return lfs.file_tell(self._fs, self._handle)
-
-    @operation
-    def tell(self) -> int:
-        return lfs.file_tell(self._fs, self._check_open())
-
-    @operation
-    def flush(self) -> None:
-        lfs.file_sync(self._fs, self._check_open())
-
-    @operation
-    def close(self) -> None:
-        handle, self._handle = self._handle, None
-        _open_files.discard(self)
-        if handle is not None:
-            lfs.file_close(self._fs, handle)
-
-    def read(self, n: int | None = -1) -> str:
-        n = -1 if n is None else n
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        text = decoder.decode(self._read(n))
-        while 0 <= len(text) < n:
-            more = self._read(n - len(text))
-            if not more:
-                break
-            text += decoder.decode(more)
-        return text
-
-    def readinto(self, buf: bytearray, n: int = -1) -> int:
-        view = memoryview(buf)
-        data = self._read(len(view) if n < 0 else n)
-        view[: len(data)] = data
+    def readinto(self, buf: bytearray) -> int:
+        data = self._call(lfs.file_read, len(buf), needs=READ)
+        buf[: len(data)] = data
         return len(data)
 
-    def _line(self) -> bytes:
-        line = b""
-        while True:
-            start = self.tell()
-            piece = self._read(SEARCH)
-            end = piece.find(b"\n") + 1
-            if end:
-                self.seek(start + end)
-                return line + piece[:end]
-            line += piece
-            if len(piece) < SEARCH:
-                return line
+    def readall(self) -> bytes:
+        return self._call(lfs.file_read, max(0, self._call(lfs.file_size) - self.tell()), needs=READ)
 
-    def readline(self) -> str:
-        return self._line().decode()
+    def peek(self, n: int) -> bytes:
+        """Return what comes next without moving on; io.RawIOBase.readline looks for the line's end in it."""
+        start = self.tell()
+        data = self._call(lfs.file_read, SEARCH, needs=READ)
+        self.seek(start)
+        return data
 
-    def readlines(self) -> list:
-        return list(self)
+    def write(self, data: bytes) -> int:
+        return self._call(lfs.file_write, bytes(data), needs=WRITE)
 
-    def write(self, data: str | bytes, *limits: int) -> int:
-        data = part(data, *limits)
-        return self._write(data.encode() if isinstance(data, str) else bytes(data))
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._call(lfs.file_seek, offset, whence)
+        return self._call(lfs.file_tell)
 
-    def __iter__(self) -> Iterator:
-        while line := self.readline():
-            yield line
+    def flush(self) -> None:
+        if self._handle is not None:
+            self._call(lfs.file_sync)
 
-    def __enter__(self) -> File:
-        return self
+    def close(self) -> None:
+        handle, self._handle = self._handle, None
+        super().close()
+        if handle is not None:
+            self._vfs.call(lfs.file_close, handle)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def seekable(self) -> bool:
+        return True
 
-    def __del__(self) -> None:
-        with contextlib.suppress(BoardOSError):
-            self.close()
+    readable = writable = seekable
+
+
+class TextFile(io.TextIOWrapper):
+    """An open text file: a read counts characters, a write returns the number of bytes."""
+
+    def __init__(self, file: File) -> None:
+        super().__init__(file, encoding="utf-8", newline="\n")
+
+    def write(self, text: str | bytes) -> int:
+        return self.buffer.write(text.encode() if isinstance(text, str) else text)
 
 
 def close_files() -> None:
@@ -322,19 +229,9 @@ def close_files() -> None:
         file.__del__()
 
 
-class BinaryFile(File):
-    """An open file of bytes."""
-
-    def read(self, n: int | None = -1) -> bytes:
-        return self._read(-1 if n is None else n)
-
-    def readline(self) -> bytes:
-        return self._line()
-
-
 def _flags(mode: str) -> LFSFileFlag:
-    kinds = [letter for letter in mode if letter in _MODES]
+    kinds = [letter for letter in mode if letter in MODES]
     if len(kinds) > 1:
         raise ValueError
-    flags = _MODES[kinds[0] if kinds else "r"]
-    return flags | LFSFileFlag.rdonly | LFSFileFlag.wronly if "+" in mode else flags
+    flags = MODES[kinds[0] if kinds else "r"]
+    return flags | READ | WRITE if "+" in mode else flags

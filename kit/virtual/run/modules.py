@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import gc
+import hashlib
 import importlib
+import json
 import operator
 import os
 import struct
@@ -14,6 +17,7 @@ from types import ModuleType
 
 from .errors import ERRNO, NAMES
 from .interrupt import pending
+from .mounts import OF_FILE_SYSTEM, Mounts
 
 VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
@@ -35,6 +39,7 @@ SUBSETS = {
     "random": "choice getrandbits randint random randrange seed uniform",
     "re": "compile match search sub",
 }
+STRUCT_NAMES = ("calcsize", "pack", "pack_into", "unpack", "unpack_from")
 
 _start = time.monotonic()
 
@@ -52,175 +57,128 @@ def attrtuple(**fields: object) -> tuple:
     return type("attrtuple", (tuple,), {**members, "__repr__": lambda self: f"({text})"})(fields.values())
 
 
-def _subset(name: str) -> ModuleType:
-    host = importlib.import_module(name)
-    return module(name, **{item: getattr(host, item) for item in SUBSETS[name].split()})
-
-
-def _errno() -> ModuleType:
-    return module("errno", **ERRNO, errorcode=dict(NAMES))
-
-
-def _gc() -> ModuleType:
-    import gc
-
-    return module(
-        "gc",
-        collect=gc.collect,
-        threshold=lambda amount=-1: -1,
-        mem_free=lambda: HEAP_FREE,
-        mem_alloc=lambda: HEAP_USED,
-    )
-
-
 def _value_errors(function: Callable) -> Callable:
     """struct.error is a plain ValueError on the chip."""
 
-    def call(*args: object, **kwargs: object) -> object:
+    def call(*args: object) -> object:
         try:
-            return function(*args, **kwargs)
+            return function(*args)
         except struct.error as error:
             raise ValueError(str(error)) from None
 
     return call
 
 
-def _struct() -> ModuleType:
-    names = ("calcsize", "pack", "pack_into", "unpack", "unpack_from")
-    return module("struct", **{name: _value_errors(getattr(struct, name)) for name in names})
+def _loads(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("syntax error in JSON") from None
 
 
-def _json() -> ModuleType:
-    import json
-
-    def loads(text: str | bytes) -> object:
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise ValueError("syntax error in JSON") from None
-
-    def dumps(value: object, separators: tuple | None = None) -> str:
-        return json.dumps(value, separators=separators, ensure_ascii=False)
-
-    return module(
-        "json",
-        loads=loads,
-        load=lambda stream: loads(stream.read()),
-        dumps=dumps,
-        dump=lambda value, stream, separators=None: stream.write(dumps(value, separators)) and None,
-    )
+def _dumps(value: object, separators: tuple | None = None) -> str:
+    return json.dumps(value, separators=separators, ensure_ascii=False)
 
 
-def _hashlib() -> ModuleType:
-    import hashlib
+class Hash:
+    """A digest can be asked for once, then the hash is final (extmod/modhashlib.c)."""
 
-    class Hash:
-        """A digest can be asked for once, then the hash is final (extmod/modhashlib.c)."""
+    def __init__(self, data: bytes = b"") -> None:
+        self._hash = hashlib.new(type(self).__name__, data)
 
-        def __init__(self, data: bytes = b"") -> None:
-            self._hash = hashlib.new(type(self).__name__, data)
+    def update(self, data: bytes) -> None:
+        self._open().update(data)
 
-        def update(self, data: bytes) -> None:
-            self._open().update(data)
+    def digest(self) -> bytes:
+        digest = self._open().digest()
+        self._hash = None
+        return digest
 
-        def digest(self) -> bytes:
-            digest = self._open().digest()
-            self._hash = None
-            return digest
-
-        def _open(self) -> object:
-            if self._hash is None:
-                raise ValueError("hash is final")
-            return self._hash
-
-    return module("hashlib", **{name: type(name, (Hash,), {}) for name in ("md5", "sha1", "sha256")})
+    def _open(self) -> object:
+        if self._hash is None:
+            raise ValueError("hash is final")
+        return self._hash
 
 
-def _platform() -> ModuleType:
-    version = ".".join(map(str, VERSION))
-    return module("platform", platform=lambda: f"MicroPython-{version}-virtual-with-CPython")
+class IOBase:
+    """Base of streams written in Python."""
 
 
-def _time() -> ModuleType:
-    def seconds() -> int:
-        return int(time.monotonic() - _start)
-
-    def gmtime(when: int | None = None) -> tuple:
-        parts = time.gmtime((seconds() if when is None else when) + EPOCH)
-        return (*parts[:6], parts.tm_wday, parts.tm_yday)
-
-    def ticks(per_second: int) -> Callable[[], int]:
-        return lambda: int((time.monotonic() - _start) * per_second) % TICKS
-
-    return module(
-        "time",
-        time=seconds,
-        time_ns=lambda: int((time.monotonic() - _start) * 1e9),
-        gmtime=gmtime,
-        localtime=gmtime,
-        mktime=lambda parts: calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH,
-        sleep=lambda seconds: time.sleep(max(0, seconds)),
-        sleep_ms=lambda ms: time.sleep(max(0, ms) / 1e3),
-        sleep_us=lambda us: time.sleep(max(0, us) / 1e6),
-        ticks_ms=ticks(1_000),
-        ticks_us=ticks(1_000_000),
-        ticks_cpu=ticks(1_000_000),
-        ticks_add=lambda start, delta: (start + delta) % TICKS,
-        ticks_diff=lambda end, start: (end - start + TICKS // 2) % TICKS - TICKS // 2,
-    )
+def _elapsed(per_second: int) -> int:
+    return int((time.monotonic() - _start) * per_second)
 
 
-def _micropython() -> ModuleType:
-    def kbd_intr(char: int) -> None:
-        pending.char = char
-
-    return module(
-        "micropython",
-        const=lambda value: value,
-        kbd_intr=kbd_intr,
-        mem_info=lambda verbose=False: None,
-        opt_level=lambda level=0: None,
-        schedule=lambda function, argument: pending.schedule(lambda: function(argument)),
-    )
+def _gmtime(when: int | None = None) -> tuple:
+    parts = time.gmtime((_elapsed(1) if when is None else when) + EPOCH)
+    return (*parts[:6], parts.tm_wday, parts.tm_yday)
 
 
+def _kbd_intr(char: int) -> None:
+    pending.char = char
+
+
+# modules that need nothing of the board
 PLAIN = {
-    "errno": _errno,
-    "gc": _gc,
-    "hashlib": _hashlib,
-    "json": _json,
-    "micropython": _micropython,
-    "platform": _platform,
-    "struct": _struct,
-    "time": _time,
+    "errno": {**ERRNO, "errorcode": NAMES},
+    "gc": {
+        "collect": gc.collect,
+        "threshold": lambda amount=-1: -1,
+        "mem_free": lambda: HEAP_FREE,
+        "mem_alloc": lambda: HEAP_USED,
+    },
+    "hashlib": {name: type(name, (Hash,), {}) for name in ("md5", "sha1", "sha256")},
+    "json": {
+        "loads": _loads,
+        "load": lambda stream: _loads(stream.read()),
+        "dumps": _dumps,
+        "dump": lambda value, stream, separators=None: stream.write(_dumps(value, separators)) and None,
+    },
+    "micropython": {
+        "const": lambda value: value,
+        "kbd_intr": _kbd_intr,
+        "mem_info": lambda verbose=False: None,
+        "schedule": lambda function, argument: pending.schedule(lambda: function(argument)),
+    },
+    "platform": {"platform": lambda: f"MicroPython-{'.'.join(map(str, VERSION))}-virtual-with-CPython"},
+    "struct": {
+        name: _value_errors(getattr(struct, name))
+        for name in ("calcsize", "pack", "pack_into", "unpack", "unpack_from")
+    },
+    "time": {
+        "time": lambda: _elapsed(1),
+        "time_ns": lambda: _elapsed(1_000_000_000),
+        "gmtime": _gmtime,
+        "localtime": _gmtime,
+        "mktime": lambda parts: calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH,
+        "sleep": lambda seconds: time.sleep(max(0, seconds)),
+        "sleep_ms": lambda ms: time.sleep(max(0, ms) / 1e3),
+        "sleep_us": lambda us: time.sleep(max(0, us) / 1e6),
+        "ticks_ms": lambda: _elapsed(1_000) % TICKS,
+        "ticks_us": lambda: _elapsed(1_000_000) % TICKS,
+        "ticks_cpu": lambda: _elapsed(1_000_000) % TICKS,
+        "ticks_add": lambda start, delta: (start + delta) % TICKS,
+        "ticks_diff": lambda end, start: (end - start + TICKS // 2) % TICKS - TICKS // 2,
+    },
 }
 
 
 def plain_module(name: str) -> ModuleType | None:
     """Make a module that needs nothing of the board."""
     if name in SUBSETS:
-        return _subset(name)
-    return PLAIN[name]() if name in PLAIN else None
+        host = importlib.import_module(name)
+        return module(name, **{item: getattr(host, item) for item in SUBSETS[name].split()})
+    return module(name, **PLAIN[name]) if name in PLAIN else None
 
 
-def io_module(open_file: Callable) -> ModuleType:
-    import io
-
-    class IOBase:
-        """Base of streams written in Python."""
-
-    return module("io", open=open_file, IOBase=IOBase, StringIO=io.StringIO, BytesIO=io.BytesIO)
-
-
-def os_module(mounts: object, vfs: dict) -> ModuleType:
-    names = ("chdir", "getcwd", "ilistdir", "listdir", "mkdir", "remove", "rename", "rmdir", "stat", "statvfs")
+def os_module(mounts: Mounts, vfs: dict) -> ModuleType:
     version = ".".join(map(str, VERSION))
     uname = attrtuple(sysname="esp32", nodename="esp32", release=version, version=RELEASE, machine=MACHINE)
     return module(
         "os",
-        **{name: getattr(mounts, name) for name in names},
+        **{name: getattr(mounts, name) for name in ("chdir", "getcwd", "ilistdir", "listdir", "rename")},
+        **{name: mounts.function(name) for name in OF_FILE_SYSTEM},
         **vfs,
-        unlink=mounts.remove,
+        unlink=mounts.function("remove"),
         sync=lambda: None,
         urandom=os.urandom,
         uname=lambda: uname,

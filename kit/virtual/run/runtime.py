@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from .chip import SOFT_RESET, Chip
 from .console import Console, Input, Output
 from .errors import format_exception
 from .interrupt import CTRL_C, pending
-from .modules import MACHINE, RELEASE, VERSION, attrtuple, io_module, module, os_module, plain_module
+from .modules import MACHINE, RELEASE, VERSION, IOBase, attrtuple, module, os_module, plain_module
 from .mounts import Mounts
 from .repl import Repl
+from .sockets import SELECT_NAMES, SOCKET_NAMES, Network, Socket
 from .space import Space
 
 MPY_ABI = 11014  # sys.implementation._mpy of the ESP32's builds: .mpy version 6.3, xtensawin
@@ -51,15 +53,14 @@ class Runtime:
         self._mounts = Mounts()
         own = {"print": self._print, "input": self._input, "help": self._help}
         self._space = Space(self._mounts, own, self._built_in, self._chip_modules)
-        self._network: object | None = None
+        self._network = Socket.network = Network(self._chip.ip, self._chip.http, self._is_online)
         sys.displayhook = self._show
         pending.on_error = self._print_exception
 
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
-        if self._network:
-            self._network.close_all()
+        self._network.close_all()
         littlefs.close_files()
         # What a task or generator would do in its `finally` must not run: on the chip its memory is just taken.
         self._old.append(self._space.modules.get("asyncio"))
@@ -135,11 +136,11 @@ class Runtime:
     def _built_in(self, name: str) -> ModuleType | None:
         vfs = {"mount": self._mounts.mount, "umount": self._mounts.umount, "VfsLfs2": littlefs.VfsLfs2}
         makers = {
-            "asyncio": lambda: self._socket(self._asyncio),
-            "io": lambda: io_module(self._mounts.open),
+            "asyncio": self._asyncio,
+            "io": lambda: module("io", open=self._mounts.open, IOBase=IOBase, StringIO=io.StringIO, BytesIO=io.BytesIO),
             "os": lambda: os_module(self._mounts, vfs),
-            "select": lambda: self._socket(lambda sockets: module("select", **sockets.SELECT_NAMES)),
-            "socket": lambda: self._socket(self._socket_module),
+            "select": lambda: module("select", **SELECT_NAMES),
+            "socket": lambda: module("socket", **SOCKET_NAMES, getaddrinfo=self._network.getaddrinfo),
             "sys": self._sys,
             "vfs": lambda: module("vfs", **vfs),
         }
@@ -173,21 +174,8 @@ class Runtime:
         network = self._chip_modules.get("network")
         return network is not None and network.WLAN().isconnected()
 
-    def _socket(self, maker: Callable[[ModuleType], ModuleType]) -> ModuleType:
-        """Make a module that works on sockets; they are one pool."""
-        from . import sockets
-
-        if self._network is None:
-            self._network = sockets.Network(self._chip.ip, self._chip.http, self._is_online)
-            sockets.Socket.network = self._network
-        return maker(sockets)
-
-    def _socket_module(self, sockets: ModuleType) -> ModuleType:
-        names = {"socket": sockets.Socket, "getaddrinfo": self._network.getaddrinfo}
-        return module("socket", **names, **sockets.SOCKET_CONSTANTS)
-
-    def _asyncio(self, sockets: ModuleType) -> ModuleType:
-        from .tasks import asyncio_module
+    def _asyncio(self) -> ModuleType:
+        from .tasks import asyncio_module  # a tenth of a second, which not every boot needs
 
         return asyncio_module(self._report)
 

@@ -12,23 +12,16 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from .console import Input, part
-from .errors import ENFILE, BoardOSError, board_error, from_host, host_errors
+from .errors import ENFILE, ERRNO, BoardOSError, board_error, from_host
 
 MAX_SOCKETS = 10  # CONFIG_LWIP_MAX_SOCKETS of MicroPython's builds
 HTTP_PORT = 80
-SOCK_STREAM, SOCK_DGRAM = 1, 2
-SOCKET_CONSTANTS = {  # lwip/sockets.h
-    "AF_INET": 2,
-    "SOCK_STREAM": SOCK_STREAM,
-    "SOCK_DGRAM": SOCK_DGRAM,
-    "SOL_SOCKET": 0xFFF,
-    "SO_REUSEADDR": 4,
-    "SO_BROADCAST": 0x20,
-    "IPPROTO_TCP": 6,
-    "TCP_NODELAY": 1,
-}
+AF_INET, SOCK_STREAM = 2, 1  # lwip/sockets.h; there is no UDP on the virtual board
+EAGAIN = ERRNO["EAGAIN"]
+EAI_FAIL = 202  # lwip/netdb.h: a name that cannot be resolved
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: what lwIP does with a connection that it has no socket for
+PIECE = 4096  # bytes received at a time
 STDIN_POLL = 0.01  # s; received serial bytes cannot be waited for together with sockets
 
 
@@ -54,14 +47,13 @@ class Network:
             socket.close()
 
     def getaddrinfo(self, name: str, port: int, af: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list:
-        is_number = name.replace(".", "").isdigit()
-        if not is_number and not self.is_up():
-            raise from_host(host.gaierror())
         try:
+            if not self.is_up() and not name.replace(".", "").isdigit():
+                raise host.gaierror
             address = host.gethostbyname(name or "0.0.0.0")
-        except OSError as error:
-            raise from_host(error) from None
-        return [(SOCKET_CONSTANTS["AF_INET"], type or SOCK_STREAM, proto, name, (address, int(port)))]
+        except OSError:
+            raise BoardOSError(-EAI_FAIL) from None
+        return [(AF_INET, type or SOCK_STREAM, proto, name, (address, int(port)))]
 
 
 class Socket:
@@ -69,19 +61,27 @@ class Socket:
 
     network: Network  # set for each life of the interpreter
 
-    def __init__(self, af: int = 2, type: int = SOCK_STREAM, proto: int = 0, *, accepted: object = None) -> None:
+    def __init__(
+        self, af: int = AF_INET, type: int = SOCK_STREAM, proto: int = 0, *, accepted: host.socket | None = None
+    ) -> None:
+        if (af, type) != (AF_INET, SOCK_STREAM):
+            raise board_error("EOPNOTSUPP")
         if len(self.network.sockets) >= MAX_SOCKETS:
             gc.collect()  # forgotten ones close, as on the chip
         if len(self.network.sockets) >= MAX_SOCKETS:
             raise BoardOSError(ENFILE)
-        self.host = accepted or host.socket(host.AF_INET, host.SOCK_DGRAM if type == SOCK_DGRAM else host.SOCK_STREAM)
+        self.host = accepted or host.socket()
         self.when_closed: set[Callable[[], None]] = set()
         self.network.sockets.add(self)
 
-    def _open(self) -> host.socket:
+    def _call(self, name: str, *args: object) -> object:
+        """Call a method of this computer's socket; its errors become the board's."""
         if self.host.fileno() < 0:
             raise board_error("EBADF")
-        return self.host
+        try:
+            return getattr(self.host, name)(*args)
+        except OSError as error:
+            raise from_host(error) from None
 
     def fileno(self) -> int:
         return self.host.fileno()
@@ -98,19 +98,16 @@ class Socket:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @host_errors
     def bind(self, address: tuple) -> None:
         """Bind on this computer's loopback: nothing that runs on a virtual board is reachable from outside."""
-        self._open().setsockopt(host.SOL_SOCKET, host.SO_REUSEADDR, 1)
-        self.host.bind((self.network.ip, self.network.port(address[1])))
+        self._call("setsockopt", host.SOL_SOCKET, host.SO_REUSEADDR, 1)
+        self._call("bind", (self.network.ip, self.network.port(address[1])))
 
-    @host_errors
     def listen(self, backlog: int = 2) -> None:
-        self._open().listen(backlog)
+        self._call("listen", backlog)
 
-    @host_errors
     def accept(self) -> tuple[Socket, tuple]:
-        connection, address = self._open().accept()
+        connection, address = self._call("accept")
         if not self.network.is_up() or len(self.network.sockets) >= MAX_SOCKETS:
             connection.setsockopt(host.SOL_SOCKET, host.SO_LINGER, RESET_ON_CLOSE)
             connection.close()
@@ -118,18 +115,17 @@ class Socket:
         connection.setblocking(True)
         return Socket(accepted=connection), address
 
-    @host_errors
     def connect(self, address: tuple) -> None:
         if not self.network.is_up():
             raise board_error("EHOSTUNREACH")
         ip, port = self.network.getaddrinfo(*address)[0][-1]
-        self._open().connect((ip, self.network.port(port) if ip == self.network.ip else port))
+        self._call("connect", (ip, self.network.port(port) if ip == self.network.ip else port))
 
     def settimeout(self, seconds: float | None) -> None:
-        self._open().settimeout(seconds)
+        self._call("settimeout", seconds)
 
     def setblocking(self, flag: bool) -> None:
-        self._open().setblocking(flag)
+        self._call("setblocking", flag)
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
         """Options make no difference on loopback."""
@@ -137,28 +133,16 @@ class Socket:
     def makefile(self, *_: object) -> Socket:
         return self
 
-    @host_errors
     def recv(self, n: int, flags: int = 0) -> bytes:
-        return self._open().recv(n)
+        return self._call("recv", n)
 
-    @host_errors
-    def recvfrom(self, n: int, flags: int = 0) -> tuple:
-        return self._open().recvfrom(n)
-
-    @host_errors
     def send(self, data: bytes) -> int:
-        if self._open().gettimeout() == 0:
-            return self.host.send(data)
-        self.host.sendall(data)
+        if self.host.gettimeout() == 0:
+            return self._call("send", data)
+        self._call("sendall", data)
         return len(data)
 
-    def sendall(self, data: bytes) -> None:
-        if self.send(data) < len(data):
-            raise board_error("ETIMEDOUT")
-
-    @host_errors
-    def sendto(self, data: bytes, address: tuple) -> int:
-        return self._open().sendto(data, address)
+    sendall = send
 
     # as a stream: None stands for "would block"
 
@@ -166,43 +150,52 @@ class Socket:
         try:
             return self.send(part(data, *limits))
         except BoardOSError as error:
-            return _none_if_blocking(error)
-
-    def read(self, n: int = -1) -> bytes | None:
-        """Read up to the end or exactly n bytes, less when no more have come and the socket does not block."""
-        return self._gather(lambda data: 4096 if n < 0 else n - len(data))
-
-    def readline(self) -> bytes | None:
-        return self._gather(lambda data: 0 if data.endswith(b"\n") else 1)
-
-    def readinto(self, buf: bytearray, n: int = -1) -> int | None:
-        view = memoryview(buf)
-        data = self.read(len(view) if n < 0 else n)
-        if data is None:
+            if error.errno != EAGAIN:
+                raise
             return None
-        view[: len(data)] = data
-        return len(data)
 
-    def _gather(self, wanted: Callable[[bytearray], int]) -> bytes | None:
-        """Receive as long as `wanted`, given what has come, returns how many bytes more it takes."""
-        data = bytearray()
+    def fill(self, data: bytearray, wanted: Callable[[bytearray], int]) -> bool:
+        """Receive as long as `wanted`, given what has come, returns how many bytes more it takes.
+
+        Returns False if it still wants some, and none have come now.
+        """
         while n := wanted(data):
             try:
                 piece = self.recv(n)
             except BoardOSError as error:
-                return bytes(data) or _none_if_blocking(error)
+                if error.errno != EAGAIN:
+                    raise
+                return False
             if not piece:
                 break
             data += piece
-        return bytes(data)
+        return True
+
+    def _read(self, wanted: Callable[[bytearray], int]) -> bytes | None:
+        data = bytearray()
+        return bytes(data) if self.fill(data, wanted) or data else None
+
+    def read(self, n: int = -1) -> bytes | None:
+        """Read up to the end or exactly n bytes, less when no more have come and the socket does not block."""
+        return self._read(lambda data: PIECE if n < 0 else n - len(data))
+
+    def readline(self) -> bytes | None:
+        return self._read(rest_of_line)
+
+    def readinto(self, buf: bytearray, n: int = -1) -> int | None:
+        view = memoryview(buf)
+        data = self.read(len(view) if n < 0 else n)
+        if data is not None:
+            view[: len(data)] = data
+        return data and len(data)
 
 
 Socket.__name__ = Socket.__qualname__ = "socket"
 
 
-def _none_if_blocking(error: BoardOSError) -> None:
-    if error.errno != board_error("EAGAIN").errno:
-        raise error
+def rest_of_line(data: bytearray) -> int:
+    """Tell how many bytes may be received without taking any from behind the end of the line."""
+    return 0 if data.endswith(b"\n") else 1
 
 
 class Poll:
@@ -213,8 +206,6 @@ class Poll:
 
     def register(self, obj: object, eventmask: int = POLLIN | POLLOUT) -> None:
         self._objects[obj] = eventmask
-
-    modify = register
 
     def unregister(self, obj: object) -> None:
         self._objects.pop(obj, None)
@@ -248,4 +239,13 @@ def _events(socket: Socket | Input) -> int:
     return POLLERR
 
 
+SOCKET_NAMES = {  # lwip/sockets.h
+    "AF_INET": AF_INET,
+    "SOCK_STREAM": SOCK_STREAM,
+    "SOL_SOCKET": 0xFFF,
+    "SO_REUSEADDR": 4,
+    "IPPROTO_TCP": 6,
+    "TCP_NODELAY": 1,
+    "socket": Socket,
+}
 SELECT_NAMES = {"poll": Poll, "POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from .errors import ERRNO, BoardOSError
 from .modules import module
-from .sockets import Socket
+from .sockets import PIECE, Socket, rest_of_line
 
 
 class Loop(host.SelectorEventLoop):
@@ -20,8 +20,8 @@ class Loop(host.SelectorEventLoop):
         self._report = report
         self.tasks: set[host.Task] = set()
 
-    def create_task(self, coro: Coroutine) -> host.Task:
-        task = super().create_task(coro)
+    def create_task(self, coro: Coroutine, **options: object) -> host.Task:
+        task = super().create_task(coro, **options)
         self.tasks.add(task)  # the host's loop alone would let go of it
         task.add_done_callback(self.tasks.discard)
         return task
@@ -80,43 +80,31 @@ class Stream:
 
     aclose = wait_closed
 
-    async def _some(self, read: Callable, *args: object) -> object:
-        """Call a reading function of the socket until it gives something."""
+    async def _read(self, wanted: Callable[[bytearray], int]) -> bytes:
+        """Receive as Socket.fill does, but wait for what has not come yet."""
+        data = bytearray()
         while True:
             await _ready(self.s, "reader")
-            data = read(*args)
-            if data is not None:
-                return data
+            if self.s.fill(data, wanted):
+                return bytes(data)
 
     async def read(self, n: int = -1) -> bytes:
-        if n >= 0:
-            return await self._some(self.s.read, n)
-        data = b""
-        while piece := await self._some(self.s.read):
-            data += piece
-        return data
+        if n < 0:
+            return await self._read(lambda data: PIECE)
+        return await self._read(lambda data: 0 if data else n)
 
     async def readinto(self, buf: bytearray) -> int | None:
         await _ready(self.s, "reader")
         return self.s.readinto(buf)
 
     async def readexactly(self, n: int) -> bytes:
-        data = b""
-        while len(data) < n:
-            piece = await self._some(self.s.read, n - len(data))
-            if not piece:
-                raise EOFError
-            data += piece
+        data = await self._read(lambda data: n - len(data))
+        if len(data) < n:
+            raise EOFError
         return data
 
     async def readline(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            piece = await self._some(self.s.readline)
-            if not piece:
-                break
-            line += piece
-        return line
+        return await self._read(rest_of_line)
 
     def write(self, buf: bytes) -> None:
         sent = 0 if self.out_buf else self.s.write(buf) or 0
@@ -134,12 +122,11 @@ class Stream:
 
 
 class Server:
-    """A listening socket and the task that accepts its connections."""
+    """The task that accepts the connections of a listening socket."""
 
-    def __init__(self, loop: Loop, socket: Socket, cb: Callable) -> None:
+    def __init__(self, socket: Socket, cb: Callable) -> None:
         self._closed = False
-        self._loop = loop
-        self.task = loop.create_task(self._serve(socket, cb))
+        self.task = host.create_task(self._serve(socket, cb))
 
     async def _serve(self, socket: Socket, cb: Callable) -> None:
         while True:
@@ -157,7 +144,7 @@ class Server:
                 continue
             connection.setblocking(False)
             stream = Stream(connection, {"peername": address})
-            self._loop.create_task(cb(stream, stream))
+            host.get_running_loop().create_task(cb(stream, stream))  # Loop keeps it
 
     def close(self) -> None:
         self._closed = True
@@ -167,25 +154,28 @@ class Server:
         await self.task
 
 
-async def open_connection(name: str, port: int) -> tuple[Stream, Stream]:
+def _socket() -> Socket:
     socket = Socket()
     socket.setblocking(False)
+    return socket
+
+
+async def open_connection(name: str, port: int) -> tuple[Stream, Stream]:
+    stream = Stream(_socket())
     try:
-        socket.connect((name, port))
+        stream.s.connect((name, port))
     except BoardOSError as error:
         if error.errno != ERRNO["EINPROGRESS"]:
             raise
-    await _ready(socket, "writer")
-    stream = Stream(socket)
+    await _ready(stream.s, "writer")
     return stream, stream
 
 
 async def start_server(cb: Callable, name: str, port: int, backlog: int = 5) -> Server:
-    socket = Socket()
-    socket.setblocking(False)
+    socket = _socket()
     socket.bind((name, port))
     socket.listen(backlog)
-    server = Server(host.get_running_loop(), socket, cb)
+    server = Server(socket, cb)
     await sleep_ms(0)
     return server
 

@@ -236,7 +236,7 @@ def test_os_errors_have_a_number_and_a_repr(raw):
         "asyncio.run(asyncio.sleep(100))",
         "asyncio.run(spin())",
         "sys.stdin.read(1)",
-        "s = socket.socket(2, 2); s.bind(('', 0)); s.recvfrom(1)",
+        "s = socket.socket(); s.bind(('', 0)); s.listen(); s.accept()",
         "p = select.poll(); p.register(sys.stdin, 1); p.poll()",
         "while True: P('ota_1').ioctl(6, 0)",
         "while True: print('.', end='')",
@@ -324,7 +324,6 @@ def test_folders(raw):
     raw.run("import os\nos.mkdir('d')\nos.mkdir('/d/e')\nopen('d/f', 'w').close()\nos.chdir('d')")
     assert raw.value("os.getcwd(), sorted(os.listdir()), os.stat('e')[0]") == "('/d', ['e', 'f'], 16384)"
     assert raw.value("sorted(os.ilistdir('/d'))") == "[('e', 16384, 0, 0), ('f', 32768, 0, 0)]"
-    assert raw.value("os.listdir(b'/d')[0] in (b'e', b'f')") == "True"
     raw.run("os.chdir('..')\nos.rename('d/f', 'g')\nos.rmdir('d/e')")
     assert raw.value("os.getcwd(), sorted(os.listdir())") == "('/', ['boot.py', 'd', 'g'])"
     raw.run("os.remove('g')\nos.rmdir('d')")
