@@ -10,31 +10,12 @@ ports/esp32/esp32_nvs.c. Blobs of format version 1 (before ESP-IDF 3.3) are kept
 import struct
 
 import _chip
-from _nvs_page import (
-    ACTIVE,
-    ANY,
-    BLOB_DATA,
-    BLOB_IDX,
-    CHUNK_MAX,
-    CORRUPT,
-    ENTRIES,
-    ENTRY,
-    FREEING,
-    I32,
-    KEY_MAX,
-    NEW_VERSION_FOUND,
-    SECTOR,
-    U8,
-    UNUSED,
-    Page,
-    data_size,
-    data_value,
-)
+from _nvs_page import ACTIVE, BLOB_DATA, BLOB_IDX, CHUNK_MAX, ENTRY, FREEING, I32, NEW_VERSION_FOUND, SECTOR, U8, Page
 
+_NAMESPACES = 254
 _VERSION_1 = 0x80  # the versions of a blob alternate between chunk numbers from 0 and from here: nvs::VerOffset
 
 # nvs.h: MicroPython raises OSError(-code, name)
-_FAIL = (1, "ESP_FAIL")
 _NOT_INITIALIZED = (-0x1101, "ESP_ERR_NVS_NOT_INITIALIZED")
 _NOT_FOUND = (-0x1102, "ESP_ERR_NVS_NOT_FOUND")
 _NOT_ENOUGH_SPACE = (-0x1105, "ESP_ERR_NVS_NOT_ENOUGH_SPACE")
@@ -60,8 +41,8 @@ class NVS:
         _store.set(self._ns, I32, _bytes(key), struct.pack("<i", value))
 
     def get_i32(self, key):
-        _, item = _store.find(self._ns, I32, _bytes(key))
-        return struct.unpack_from("<i", _found(item).value)[0]
+        item = _found(_store.find(self._ns, _bytes(key), I32))
+        return struct.unpack_from("<i", item.value)[0]
 
     def set_blob(self, key, value):
         _store.set_blob(self._ns, _bytes(key), _bytes(value))
@@ -109,78 +90,70 @@ class _Store:
                 raise _chip.error(*_NO_FREE_PAGES)
         else:
             self._activate()
-        self._namespaces = {item.key: item.value[0] for _, item in self._items(U8) if item.ns == 0}
+        self._namespaces = {item.key: item.value[0] for item in self._items(U8) if item.ns == 0}
         self._drop_broken_blobs()
 
     def namespace(self, name):
-        for key, index in self._namespaces.items():
-            if key == name[:KEY_MAX]:
-                return index
-        index = 1
-        while index in self._namespaces.values():
-            index += 1
-        if index == ANY:
-            raise _chip.error(*_NOT_ENOUGH_SPACE)
-        self.set(0, U8, name, bytes([index]))
-        self._namespaces[name] = index
-        return index
+        if name not in self._namespaces:
+            taken = self._namespaces.values()
+            free = [index for index in range(1, _NAMESPACES + 1) if index not in taken]
+            if not free:
+                raise _chip.error(*_NOT_ENOUGH_SPACE)
+            self.set(0, U8, name, bytes([free[0]]))
+            self._namespaces[name] = free[0]
+        return self._namespaces[name]
 
-    def find(self, ns, kind, key, chunk=ANY, version=ANY):
+    def find(self, ns, key, *kind_and_chunk):
         for page in self._used:
-            item = page.find(ns, kind, key, chunk, version)
+            item = page.find(ns, key, *kind_and_chunk)
             if item:
-                return page, item
-        return None, None
+                return item
+        return None
 
     def set(self, ns, kind, key, value):
-        page, old = self.find(ns, ANY, key)
+        old = self.find(ns, key)
         if old and old.kind == kind and old.value[: len(value)] == value:
             return
-        if not self._used[-1].write(ns, kind, key, value):
+        new = self._used[-1].write(ns, kind, key, value)
+        if not new:
             self._next_page()
-            if not self._used[-1].write(ns, kind, key, value):
-                raise _chip.error(*_NOT_ENOUGH_SPACE)
+            new = self._used[-1].write(ns, kind, key, value)
+        if not new:
+            raise _chip.error(*_NOT_ENOUGH_SPACE)
         if old:
-            if page.state == UNUSED:  # freed by _next_page, which has moved the item
-                page, _ = self.find(ns, ANY, key)
-            page.erase_item(page.find(ns, ANY, key))
+            old = self.find(ns, key)  # _next_page may have moved it
+            old.page.erase_item(old)
 
     def set_blob(self, ns, key, data):
-        _, old = self.find(ns, BLOB_IDX, key)
+        old = self.find(ns, key, BLOB_IDX)
         if not old:
             return self._write_blob(ns, key, data, 0)
-        size, _, version = struct.unpack_from("<IBB", old.value)
-        if size != len(data) or self._read_blob(ns, key, old) != data:
+        if self._read_blob(old) != data:
+            version = old.value[5]
             self._write_blob(ns, key, data, 0 if version else _VERSION_1)
             self._erase_blob(ns, key, version)
 
     def get_blob(self, ns, key, room):
-        _, index = self.find(ns, BLOB_IDX, key)
-        size = struct.unpack_from("<I", _found(index).value)[0]
-        if room < size:
+        index = _found(self.find(ns, key, BLOB_IDX))
+        if room < struct.unpack_from("<I", index.value)[0]:
             raise _chip.error(*_INVALID_LENGTH)
-        data = _found(self._read_blob(ns, key, index))
-        if len(data) != size:
-            raise _chip.error(*_FAIL)
-        return data
+        return _found(self._read_blob(index))
 
     def erase(self, ns, key):
-        page, item = self.find(ns, ANY, key)
-        if _found(item).kind == BLOB_IDX:
-            self._erase_blob(ns, key, ANY)
+        item = _found(self.find(ns, key))
+        if item.kind == BLOB_IDX:
+            self._erase_blob(ns, key)
         else:
-            page.erase_item(item)
+            item.page.erase_item(item)
 
     def _items(self, kind):
-        return [(page, item) for page in self._used for item in page.items if item.kind == kind]
+        return [item for page in self._used for item in page.items if item.kind == kind]
 
     def _activate(self):
         if not self._free:
             raise _chip.error(*_NOT_ENOUGH_SPACE)
         page = self._free.pop(0)
-        if page.state == CORRUPT:
-            page.erase()
-        page.sequence = self._sequence
+        page.take(self._sequence)
         self._sequence += 1
         self._used.append(page)
 
@@ -189,8 +162,8 @@ class _Store:
         self._used[-1].mark_full()
         if len(self._free) >= 2:
             return self._activate()
-        page = min(self._used, key=Page.count)
-        if page.count() == ENTRIES:
+        page = max(self._used, key=Page.waste)
+        if not page.waste():
             raise _chip.error(*_NOT_ENOUGH_SPACE)
         self._activate()
         page.set_state(FREEING)
@@ -198,17 +171,18 @@ class _Store:
 
     def _move(self, page):
         page.copy_to(self._used[-1])
-        page.erase()
         self._used.remove(page)
+        self._give_back(page)
+
+    def _give_back(self, page):
+        page.erase()
         self._free.append(page)
 
     def _finish_replacing(self):
         """The power went after an item was written and before the one that it replaces was erased."""
-        last = self._used[-1]
-        if last.items:
-            item = last.items[-1]
+        for item in self._used[-1].items[-1:]:
             for page in self._used[:-1]:
-                old = page.state != FREEING and page.find(item.ns, item.kind, item.key, item.chunk)
+                old = page.state != FREEING and page.find(item.ns, item.key, item.kind, item.chunk)
                 if old:
                     return page.erase_item(old)
 
@@ -216,38 +190,32 @@ class _Store:
         for page in self._used:
             if page.state == FREEING:
                 if self._used[-1].state == ACTIVE:  # the copy that was not finished
-                    copy = self._used.pop()
-                    copy.erase()
-                    self._free.append(copy)
+                    self._give_back(self._used.pop())
                 self._activate()
                 return self._move(page)
 
     def _drop_broken_blobs(self):
         """Erase indexes whose chunks are not all there, then chunks without an index."""
         whole = []
-        for page, index in self._items(BLOB_IDX):
-            size, count, version = struct.unpack_from("<IBB", index.value)
-            last = ANY if version else _VERSION_1
-            chunks = [item for _, item in self._items(BLOB_DATA) if _is_chunk(item, index, version, last)]
-            if len(chunks) == count and sum(data_size(item) for item in chunks) == size:
-                whole.append((index, version, version + count))
+        for index in self._items(BLOB_IDX):
+            chunks = self._chunks(index)
+            if None in chunks:
+                index.page.erase_item(index)
             else:
-                page.erase_item(index)
-        for page, item in self._items(BLOB_DATA):
-            if not any(_is_chunk(item, *index) for index in whole):
-                page.erase_item(item)
+                whole += chunks
+        for item in self._items(BLOB_DATA):
+            if item not in whole:
+                item.page.erase_item(item)
 
-    def _read_blob(self, ns, key, index):
-        """The bytes of a blob, or None if a chunk is missing or is not what was written."""
-        data = b""
+    def _chunks(self, index):
+        """The items with the data of a blob, None in place of each that is missing."""
         _, count, version = struct.unpack_from("<IBB", index.value)
-        for chunk in range(version, version + count):
-            page, item = self.find(ns, BLOB_DATA, key, chunk)
-            part = item and page.read_data(item)
-            if part is None:
-                return None
-            data += part
-        return data
+        return [self.find(index.ns, index.key, BLOB_DATA, chunk) for chunk in range(version, version + count)]
+
+    def _read_blob(self, index):
+        """The bytes of a blob, or None if a chunk is missing or is not what was written."""
+        parts = [item and item.page.read_data(item) for item in self._chunks(index)]
+        return None if None in parts else b"".join(parts)
 
     def _write_blob(self, ns, key, data, version):
         if len(data) > (len(self._used) + len(self._free) - 1) * CHUNK_MAX:
@@ -258,45 +226,38 @@ class _Store:
             before, room = room, self._used[-1].room()
             if room == before:
                 raise _chip.error(*_NOT_ENOUGH_SPACE)
-        pages = []
+        written = []
         try:
-            self._write_chunks(ns, key, data, version, pages)
+            self._write_chunks(ns, key, data, version, written)
         except OSError:
             # ESP-IDF counts from 0 in either version: a blob that finds no space can take its older version along.
-            for chunk, page in enumerate(pages):
-                item = page.find(ns, BLOB_DATA, key, chunk)
+            for chunk in range(len(written)):
+                item = self.find(ns, key, BLOB_DATA, chunk)
                 if item:
-                    page.erase_item(item)
+                    item.page.erase_item(item)
             raise
 
-    def _write_chunks(self, ns, key, data, version, pages):
+    def _write_chunks(self, ns, key, data, version, written):
         start = 0
-        while not pages or start < len(data):
+        while not written or start < len(data):
             page = self._used[-1]
             room = page.room()
             if not room:
                 raise _chip.error(*_NOT_ENOUGH_SPACE)
             part = data[start : start + room]
-            page.write(ns, BLOB_DATA, key, data_value(part), version + len(pages), part)
-            pages.append(page)
+            written.append(page.write(ns, BLOB_DATA, key, part, version + len(written)))
             start += len(part)
             if start < len(data) or room - len(part) < ENTRY:
                 self._next_page()
-        value = struct.pack("<IBBH", len(data), len(pages), version, 0xFFFF)
+        value = struct.pack("<IBBH", len(data), len(written), version, 0xFFFF)
         self._used[-1].write(ns, BLOB_IDX, key, value)
 
-    def _erase_blob(self, ns, key, version):
-        for _ in range(2 if version == ANY else 1):
-            page, index = self.find(ns, BLOB_IDX, key, ANY, version)
-            if index:
-                page.erase_item(index)
-        for page, item in self._items(BLOB_DATA):
-            if item.ns == ns and item.key == key and version in (ANY, item.chunk & _VERSION_1):
-                page.erase_item(item)
-
-
-def _is_chunk(item, index, first, end):
-    return item.ns == index.ns and item.key == index.key and first <= item.chunk < end
+    def _erase_blob(self, ns, key, version=None):
+        """Erase one version of a blob, or both: the index first."""
+        for item in self._items(BLOB_IDX) + self._items(BLOB_DATA):
+            its_version = item.value[5] if item.kind == BLOB_IDX else item.chunk & _VERSION_1
+            if (item.ns, item.key) == (ns, key) and version in (None, its_version):
+                item.page.erase_item(item)
 
 
 def _found(item):

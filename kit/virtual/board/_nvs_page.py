@@ -12,7 +12,7 @@ import _chip
 
 SECTOR, ENTRY, ENTRIES = 4096, 32, 126  # bytes of a page; bytes of an entry; entries behind header and state table
 CHUNK_MAX = ENTRY * (ENTRIES - 1)  # bytes of blob data in one page
-KEY_MAX = 15
+_KEY_MAX = 15
 _VERSION = 0xFE  # of the format; a newer one is a smaller number
 
 # Page and entry states: each step clears bits. CORRUPT is never written: it stands for a header that is not right.
@@ -21,15 +21,13 @@ _EMPTY, _WRITTEN, _ILLEGAL, _ERASED = 3, 2, 1, 0
 
 # nvs::ItemType
 U8, I32, BLOB_DATA, BLOB_IDX = 0x01, 0x14, 0x42, 0x48
-_INTEGERS = (0x01, 0x11, 0x02, 0x12, 0x04, 0x14, 0x08, 0x18)
-_WITH_DATA = (0x21, 0x41, BLOB_DATA)  # string, blob of format version 1
-ANY = 0xFF  # kind, chunk or blob version; also the chunk number of what is no chunk
+_NO_CHUNK = 0xFF  # the chunk number of all but BLOB_DATA
 
 # nvs.h: MicroPython raises OSError(-code, name)
 _KEY_TOO_LONG = (-0x1109, "ESP_ERR_NVS_KEY_TOO_LONG")
 NEW_VERSION_FOUND = (-0x1110, "ESP_ERR_NVS_NEW_VERSION_FOUND")
 
-Item = namedtuple("Item", ("index", "ns", "kind", "span", "chunk", "key", "value"))
+Item = namedtuple("Item", ("page", "index", "ns", "kind", "span", "chunk", "key", "value"))
 
 
 class Page:
@@ -60,29 +58,26 @@ class Page:
 
     def _load(self):
         self._table = bytearray(_chip.read(self._base + ENTRY, ENTRY))
-        self._next = ENTRIES
-        if self.state == ACTIVE:
-            self._next = 0
-            while self._next < ENTRIES and self._entry_state(self._next) != _EMPTY:
-                self._next += 1
-            self._skip_half_written()
+        self._next = self._find_end() if self.state == ACTIVE else ENTRIES
         index = 0
         while index < self._next:
             index += self._load_item(index)
         if self.state == ACTIVE and self.items:
             self._drop_double(self.items[-1])
 
-    def _skip_half_written(self):
-        while self._next < ENTRIES and _chip.read(self._address(self._next), 4) != b"\xff" * 4:
-            self._mark(self._next, self._next + 1, _ERASED)
-            self._next += 1
+    def _find_end(self):
+        """The first entry that is free; one that is half written is not."""
+        for index in range(ENTRIES):
+            if self._entry_state(index) == _EMPTY:
+                if _chip.read(self._address(index), 4) == b"\xff" * 4:
+                    return index
+                self._mark(index, index + 1, _ERASED)
+        return ENTRIES
 
     def _load_item(self, index):
         """Add the item at `index`, or erase it if it is not whole. Return the number of entries that it takes."""
         state = self._entry_state(index)
-        item = None
-        if state == _WRITTEN:
-            item = _unpack(index, _chip.read(self._address(index), ENTRY))
+        item = self._unpack(index) if state == _WRITTEN else None
         if not item:
             if state == _WRITTEN or (state == _ILLEGAL and self.state == ACTIVE):
                 self._mark(index, index + 1, _ERASED)
@@ -92,11 +87,9 @@ class Page:
             self._mark(index, end, _ERASED)
             self._next = max(self._next, end)
             return item.span
-        if self.state == ACTIVE:
-            for old in self.items:
-                if old.ns == item.ns and old.key == item.key and old.chunk == item.chunk:
-                    self.erase_item(old)
-                    break
+        old = self.state == ACTIVE and self.find(item.ns, item.key, None, item.chunk)
+        if old:
+            self.erase_item(old)
         self.items.append(item)
         return item.span
 
@@ -104,30 +97,20 @@ class Page:
         # ESP-IDF takes any older chunk of the same key for a double: a power cut between a blob's new chunk and its
         # new index leaves neither the old blob nor the new one.
         if last.kind == BLOB_DATA and last.index + last.span == self._next:
-            first = self.find(last.ns, BLOB_DATA, last.key)
-            if first.index < last.index:
-                self.erase_item(first)
+            for old in self.items[:-1]:
+                if (old.ns, old.kind, old.key) == (last.ns, BLOB_DATA, last.key):
+                    return self.erase_item(old)
 
-    def find(self, ns, kind, key, chunk=ANY, version=ANY):
-        """The item, or None. An item of another kind with the same key hides those behind it, as in ESP-IDF."""
-        key = key[:KEY_MAX]
-        reached = kind == BLOB_DATA and chunk == ANY
+    def find(self, ns, key, kind=None, chunk=_NO_CHUNK):
+        """The item, or None. Without `kind`: of any."""
         for item in self.items:
-            if item.ns != ns or item.key != key:
-                continue
-            reached = reached or item.chunk == chunk
-            if not reached or (kind == BLOB_DATA and chunk not in (ANY, item.chunk)):
-                continue
-            if kind == BLOB_DATA and chunk == ANY and item.kind != kind:
-                continue
-            if kind == BLOB_IDX and (item.chunk != ANY or version not in (ANY, item.value[5])):
-                continue
-            return item if kind in (ANY, item.kind) else None
+            if (item.ns, item.key, item.chunk) == (ns, key, chunk) and kind in (None, item.kind):
+                return item
         return None
 
-    def count(self):
-        """Entries that are in use."""
-        return sum(self._entry_state(i) == _WRITTEN for i in range(ENTRIES))
+    def waste(self):
+        """Number of entries that hold nothing."""
+        return sum(self._entry_state(i) != _WRITTEN for i in range(ENTRIES))
 
     def room(self):
         """Bytes of blob data that one more chunk can hold."""
@@ -135,18 +118,21 @@ class Page:
             return 0
         return max(ENTRIES - self._next - 1, 0) * ENTRY
 
-    def write(self, ns, kind, key, value, chunk=ANY, data=b""):
-        """Append an item; False if the page has no room for it."""
+    def write(self, ns, kind, key, value, chunk=_NO_CHUNK):
+        """Append an item and return it; None if the page has no room for it. The value of BLOB_DATA is the data."""
         if self.state == UNUSED:
             self._initialize()
         if self.state == FULL:
-            return False
-        if len(key) > KEY_MAX:
+            return None
+        if len(key) > _KEY_MAX:
             raise _chip.error(*_KEY_TOO_LONG)
+        data = b""
+        if kind == BLOB_DATA:
+            data, value = value, struct.pack("<HHI", len(value), 0xFFFF, _crc(value))
         span = 1 + -(-len(data) // ENTRY)
         if self._next + span > ENTRIES:
-            return False
-        item = Item(self._next, ns, kind, span, chunk, key, value + b"\xff" * (8 - len(value)))
+            return None
+        item = Item(self, self._next, ns, kind, span, chunk, key, value + b"\xff" * (8 - len(value)))
         self._append(_pack(item))
         whole = len(data) // ENTRY
         if whole:
@@ -156,12 +142,13 @@ class Page:
         if len(data) % ENTRY:
             self._append(data[whole * ENTRY :] + b"\xff" * (-len(data) % ENTRY))
         self.items.append(item)
-        return True
+        return item
 
     def read_data(self, item):
         """The bytes of a chunk, or None if they are not what was written."""
-        data = _chip.read(self._address(item.index + 1), (item.span - 1) * ENTRY)[: data_size(item)]
-        return data if _crc(data) == struct.unpack_from("<I", item.value, 4)[0] else None
+        size, _, crc = struct.unpack_from("<HHI", item.value)
+        data = _chip.read(self._address(item.index + 1), size)
+        return data if _crc(data) == crc else None
 
     def erase_item(self, item):
         self.items.remove(item)
@@ -171,9 +158,15 @@ class Page:
         for item in self.items:
             if page.state == UNUSED:
                 page._initialize()
-            page.items.append(Item(page._next, *item[1:]))
+            page.items.append(Item(page, page._next, *item[2:]))
             for index in range(item.index, item.index + item.span):
                 page._append(_chip.read(self._address(index), ENTRY))
+
+    def take(self, sequence):
+        """Give a free page its place in the order of the pages."""
+        if self.state == CORRUPT:
+            self.erase()
+        self.sequence = sequence
 
     def mark_full(self):
         if self.state != FULL:
@@ -191,6 +184,14 @@ class Page:
         body = struct.pack("<IB", self.sequence, _VERSION) + b"\xff" * 19
         _chip.write(self._base, struct.pack("<I", ACTIVE) + body + struct.pack("<I", _crc(body)))
         self.state = ACTIVE
+
+    def _unpack(self, index):
+        """Return the item whose first entry this is, None if it is none: Item::checkHeaderConsistency."""
+        entry = _chip.read(self._address(index), ENTRY)
+        ns, kind, span, chunk, crc = struct.unpack_from("<BBBBI", entry)
+        if crc != _crc(entry[:4] + entry[8:]) or not 0 < span <= ENTRIES - index:
+            return None
+        return Item(self, index, ns, kind, span, chunk, entry[8:23].split(b"\0")[0], entry[24:32])
 
     def _address(self, index):
         return self._base + (2 + index) * ENTRY
@@ -217,29 +218,6 @@ def _pack(item):
     head = struct.pack("<BBBB", item.ns, item.kind, item.span, item.chunk)
     tail = item.key + bytes(16 - len(item.key)) + item.value
     return head + struct.pack("<I", _crc(head + tail)) + tail
-
-
-def _unpack(index, entry):
-    """Return the item whose first entry this is, None if it is none: Item::checkHeaderConsistency."""
-    ns, kind, span, chunk, crc = struct.unpack_from("<BBBBI", entry)
-    item = Item(index, ns, kind, span, chunk, entry[8:23].split(b"\0")[0], entry[24:32])
-    if crc != _crc(entry[:4] + entry[8:]):
-        return None
-    if kind in _WITH_DATA:
-        right = span == 1 + -(-data_size(item) // ENTRY) and index + span <= ENTRIES
-        return item if right and (kind != BLOB_DATA or chunk != ANY) else None
-    if kind == BLOB_IDX:
-        right = chunk == ANY and struct.unpack_from("<I", item.value)[0] <= 127 * CHUNK_MAX
-        return item if right and span == 1 else None
-    return item if kind in _INTEGERS and span == 1 else None
-
-
-def data_size(item):
-    return struct.unpack_from("<H", item.value)[0]
-
-
-def data_value(data):
-    return struct.pack("<HHI", len(data), 0xFFFF, _crc(data))
 
 
 def _crc(data):
