@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from kit.settings import DEMO
-from kit.virtual.chip import Chip, Wifi
+from kit.virtual.chip import Chip
 from kit.virtual.control import Control, register, register_path
 from kit.virtual.flash import Flash, FlashInUseError
 from kit.virtual.ports import HOST
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> int:
     ended = threading.Event()
     try:
         flash = Flash(flash_file, options.pace)
-        chip = Chip(flash, Wifi(DEMO.wifi_ssid, DEMO.wifi_password), options.serial, options.http)
+        chip = Chip(flash, DEMO, options.serial, options.http)
     except FlashInUseError:
         print(f"{flash_file} is in use by another virtual board. End that one, or name another file.", file=sys.stderr)
         return IN_USE

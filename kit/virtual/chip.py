@@ -6,22 +6,22 @@ import contextlib
 import json
 import os
 import queue
-import struct
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import IO
 
 import kit
+from kit.settings import Settings
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
-from kit.virtual.flash import SECTOR, Flash
+from kit.virtual.flash import Flash
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
+from kit.virtual.run.frames import ERASE, HEADER, READ, REPLY, RESET, SERIAL, WRITE
 from kit.virtual.uart import Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
@@ -32,11 +32,6 @@ BOOTLOADER_OFFSET = 0x1000
 # download mode (esptool's reset sequence counts on it). Generous, since a loaded computer toggles the lines late.
 EN_RISE = 0.4  # s
 ROM_RETRY = 0.5  # s; the ROM's watchdog bites and it tries again
-
-# Frames between this process and the child: kind, length, then that many bytes.
-FRAME = struct.Struct("<BI")
-SERIAL, REPLY = 0x01, 0x02
-READ, WRITE, ERASE, RESET = 0x10, 0x11, 0x12, 0x20
 
 ROM_LINES = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{rst},boot:{boot}\r\n"
 RESET_NAMES = {
@@ -54,26 +49,18 @@ class Enable(Enum):
     LOW, RISING, HIGH = range(3)
 
 
-@dataclass(frozen=True)
-class Wifi:
-    """The one network in reach of a virtual board."""
-
-    ssid: str
-    password: str
-
-
 class Chip:
     """One ESP32. Events (reset lines, resets that a program asks for) are handled one after the other, in one thread.
 
     Args:
         flash: its flash; stays when power goes.
-        wifi: the network that its radio finds.
+        wifi: name and password of the one network in its reach.
         serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
     """
 
     MAC = bytes.fromhex("240ac4000110")  # from Espressif's range, as in MicroPython on an emulator
 
-    def __init__(self, flash: Flash, wifi: Wifi, serial: int = 0, http: int = 0) -> None:
+    def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0) -> None:
         self.flash, self._wifi = flash, wifi
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, self._on_lines)
@@ -99,8 +86,8 @@ class Chip:
             "mac": self.MAC.hex(),
             "flash_size": self.flash.size,
             "http": self.http,
-            "ssid": self._wifi.ssid,
-            "password": self._wifi.password,
+            "ssid": self._wifi.wifi_ssid,
+            "password": self._wifi.wifi_password,
         }
 
     def stop(self) -> None:
@@ -214,7 +201,6 @@ class Child:
 
     def __init__(self, chip: Chip, running: int, cause: int) -> None:
         self._chip = chip
-        self._killed = False
         self._process = subprocess.Popen(
             # -P: a learner's own random.py in the working folder must not be found instead of Python's
             [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(chip.birth(running, cause))],
@@ -228,7 +214,6 @@ class Child:
 
     def kill(self) -> None:
         """End it at once, whatever it does; returns when its last flash operation is over."""
-        self._killed = True
         self._process.kill()
         self._process.wait()
         self._thread.join()
@@ -238,13 +223,13 @@ class Child:
     def send(self, kind: int, payload: bytes) -> None:
         """Send one frame to the child."""
         with self._lock, contextlib.suppress(OSError):  # it may end at any moment; its bytes are then lost
-            self._process.stdin.write(FRAME.pack(kind, len(payload)) + payload)
+            self._process.stdin.write(HEADER.pack(kind, len(payload)) + payload)
             self._process.stdin.flush()
 
     def _serve(self) -> None:
         pipe: IO[bytes] = self._process.stdout
-        while len(header := pipe.read(FRAME.size)) == FRAME.size:
-            kind, length = FRAME.unpack(header)
+        while len(header := pipe.read(HEADER.size)) == HEADER.size:
+            kind, length = HEADER.unpack(header)
             self._handle(kind, pipe.read(length))
         pipe.close()
         self._chip.child_asks(self, "ended", self)
@@ -261,14 +246,12 @@ class Child:
                 self.send(REPLY, b"\1")
 
     def _flash_operation(self, kind: int, payload: bytes) -> bytes:
-        flash = self._chip.flash
+        flash, address = self._chip.flash, int.from_bytes(payload[:4], "little")
         if kind == WRITE:
-            flash.write(int.from_bytes(payload[:4], "little"), payload[4:])
+            flash.write(address, payload[4:])
             return b""
-        address, length = struct.unpack("<II", payload)
+        length = int.from_bytes(payload[4:], "little")
         if kind == READ:
             return flash.read(address, length)
-        for sector in range(address, address + length, SECTOR):
-            if not self._killed:  # a reset stops a long erase between two sectors
-                flash.erase(sector, SECTOR)
+        flash.erase(address, length)
         return b""

@@ -16,7 +16,7 @@ HEAP_EXEC = 1
 _SECTOR = 4096
 _TABLE_ADDRESS, _TABLE_SIZE = 0x8000, 0xC00
 _APP, _DATA, _ANY = 0, 1, 0xFF
-_FACTORY, _OTA_0, _OTA_LIMIT, _TEST = 0, 0x10, 0x20, 0x20  # app subtypes
+_FACTORY, _OTA_0, _TEST = 0, 0x10, 0x20  # app subtypes
 _OTADATA, _NVS, _FAT = 0, 2, 0x81  # data subtypes
 _READONLY = 2  # flag of a row
 _ENOENT, _EINVAL = 2, 22
@@ -41,14 +41,14 @@ class Partition:
     TYPE_DATA = _DATA
 
     def __init__(self, id, block_size=_SECTOR):
-        if isinstance(id, _Row):
-            row = id
+        if isinstance(id, str):
+            row = _first(_APP, _ANY, id) or _first(_DATA, _ANY, id)
         elif isinstance(id, int):
             if id not in (self.BOOT, self.RUNNING):
                 raise ValueError
             row = _boot_row() if id == self.BOOT else _running_row()
         else:
-            row = _first(_APP, _ANY, id) or _first(_DATA, _ANY, id)
+            row = id
         if row is None:
             raise _chip.error(_ENOENT)
         self._row = row
@@ -73,26 +73,17 @@ class Partition:
     def writeblocks(self, block_num, buf, offset=None):
         data = bytes(memoryview(buf))
         start = block_num * self._block_size
-        if offset is not None:  # the caller has erased
-            _write(self._row, start + offset, data)
-        elif self._block_size >= _SECTOR:
+        if offset is None:  # else the caller has erased
+            if self._block_size < _SECTOR:
+                start, data = self._whole_sectors(start, data)
             _erase(self._row, start, len(data))
-            _write(self._row, start, data)
-        else:
-            self._rewrite(start, data)
+        _write(self._row, start + (offset or 0), data)
 
-    def _rewrite(self, start, data):
-        """Put blocks smaller than a sector into their sectors, and keep what stands around them."""
+    def _whole_sectors(self, start, data):
+        """Put what stands in their sectors around blocks that are smaller than a sector."""
         end = start + len(data)
-        first = start // _SECTOR * _SECTOR
-        for address in range(first, end, _SECTOR):
-            old = _read(self._row, address, _SECTOR)
-            _erase(self._row, address, _SECTOR)
-            if address < start:
-                _write(self._row, address, old[: start - address])
-            if end < address + _SECTOR:
-                _write(self._row, end, old[end - address :])
-        _write(self._row, start, data)
+        first, last = start // _SECTOR * _SECTOR, -(-end // _SECTOR) * _SECTOR
+        return first, _read(self._row, first, start - first) + data + _read(self._row, end, last - end)
 
     def ioctl(self, op, arg):
         if op in (1, 2, 3):  # init, deinit, sync
@@ -112,11 +103,21 @@ class Partition:
         _set_boot(self._row)
 
     def get_next_update(self):
-        return Partition(_next_update_row(self._row))
+        """The slot after this one, wrapping; the first one when this is no slot."""
+        slots = [row for row in _apps() if _OTA_0 <= row.subtype < _TEST]
+        after = slots.index(self._row) + 1 if self._row in slots else 0
+        return Partition(slots[after % len(slots)] if slots else None)
 
     @classmethod
     def mark_app_valid_cancel_rollback(cls):
-        _mark_app_valid()
+        """Confirm the *active record*, which need not be the running slot's (esp_ota_current_ota_is_workable)."""
+        row, records, active = _read_otadata()
+        if row is None:
+            raise _chip.error(*_NOT_FOUND)
+        if active is None or _slots() == 0:
+            raise _chip.error(*_ESP_FAIL)
+        if records[active].state != otadata.VALID:
+            _rewrite_record(row, active, records[active].seq, otadata.VALID)
 
 
 # esp_partition: the table, and bytes of a partition
@@ -150,7 +151,7 @@ def _find(type, subtype, label=None):
     return [
         row
         for row in _table
-        if type in (_ANY, row.type) and subtype in (_ANY, row.subtype) and (label is None or label == row.label)
+        if type in (_ANY, row.type) and subtype in (_ANY, row.subtype) and label in (None, row.label)
     ]
 
 
@@ -170,11 +171,7 @@ def _check_writable(row, offset, n):
     if row.flags & _READONLY:
         raise _chip.error(*_NOT_ALLOWED)
     _check_range(row, offset, n)
-
-
-def _check_safe(row):
-    """esp_partition_main_flash_region_safe: a program that writes over itself is stopped."""
-    if row == _running_row():
+    if n and row == _running_row():  # esp_partition_main_flash_region_safe
         _chip.abort("abort() was called: the running slot %s would be overwritten" % row.label)
 
 
@@ -185,20 +182,14 @@ def _read(row, offset, n):
 
 def _write(row, offset, data):
     _check_writable(row, offset, len(data))
-    if data:
-        _check_safe(row)
-        _chip.write(row.address + offset, data)
+    _chip.write(row.address + offset, data)
 
 
 def _erase(row, offset, n):
-    _check_writable(row, offset, n)
     if n % _SECTOR:
         raise _chip.error(*_INVALID_SIZE)
-    if offset % _SECTOR:
-        raise _chip.error(*_INVALID_ARG)
-    if n:
-        _check_safe(row)
-        _chip.erase(row.address + offset, n)
+    _check_writable(row, offset, n)
+    _chip.erase(row.address + offset, n)
 
 
 _nvs_row = _first(_DATA, _NVS, "nvs")
@@ -231,19 +222,16 @@ def _rewrite_record(row, number, seq, state):
     _write(row, number * _SECTOR, otadata.pack(seq, state))
 
 
+def _apps():
+    """In the order of their subtypes: factory, the slots, test."""
+    return sorted(_find(_APP, _ANY), key=lambda row: row.subtype)
+
+
 def _running_row():
-    for row in _find(_APP, _ANY):
+    for row in _apps():
         if row.address <= _chip.running < row.address + row.size:
             return row
     _chip.abort("abort() was called: no app partition at 0x%x" % _chip.running)
-
-
-def _default_boot_row():
-    for subtype in [_FACTORY] + list(range(_OTA_0, _OTA_LIMIT)) + [_TEST]:
-        row = _first(_APP, subtype)
-        if row:
-            return row
-    return None
 
 
 def _boot_row():
@@ -252,16 +240,9 @@ def _boot_row():
         return None
     slots = _slots()
     if active is None or slots == 0:
-        return _default_boot_row()
+        apps = _apps()
+        return apps[0] if apps else None
     return _first(_APP, _OTA_0 + otadata.slot_of(records[active].seq, slots))
-
-
-def _next_update_row(start):
-    """The slot after `start`, wrapping; the first one when `start` is no slot."""
-    slots = [row for row in (_first(_APP, subtype) for subtype in range(_OTA_0, _OTA_LIMIT)) if row]
-    if start in slots:
-        return slots[(slots.index(start) + 1) % len(slots)]
-    return slots[0] if slots else None
 
 
 def _set_boot(row):
@@ -282,14 +263,3 @@ def _set_boot(row):
     if active is None:
         return _rewrite_record(data_row, 0, slot + 1, otadata.NEW)
     _rewrite_record(data_row, 1 - active, otadata.next_seq(records[active].seq, slot, slots), otadata.NEW)
-
-
-def _mark_app_valid():
-    """Confirm the *active record*, which need not be the running slot's (esp_ota_current_ota_is_workable)."""
-    row, records, active = _read_otadata()
-    if row is None:
-        raise _chip.error(*_NOT_FOUND)
-    if active is None or _slots() == 0:
-        raise _chip.error(*_ESP_FAIL)
-    if records[active].state != otadata.VALID:
-        _rewrite_record(row, active, records[active].seq, otadata.VALID)

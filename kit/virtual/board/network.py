@@ -110,19 +110,14 @@ class WLAN:
         return (_chip.ip, "255.0.0.0", _chip.ip, _chip.ip) if self.isconnected() else _NOWHERE
 
     def ipconfig(self, param):
-        if param not in ("addr4", "gw4"):
+        if param != "addr4":
             raise ValueError("unknown config param")
-        address = self.ifconfig()
-        return address[:2] if param == "addr4" else address[2]
+        return self.ifconfig()[:2]
 
     def config(self, param=None, **settings):
-        for name in settings:
-            if name not in _settings:
-                raise ValueError("unknown config param")
+        known = {"mac": _chip.mac, "ssid": _station.ssid, "essid": _station.ssid, "hostname": _hostname}
+        known.update(_settings)
+        if param not in [None] + list(known) or not all(name in _settings for name in settings):
+            raise ValueError("unknown config param")
         _settings.update(settings)
-        if param is not None:
-            known = {"mac": _chip.mac, "ssid": _station.ssid, "essid": _station.ssid, "hostname": _hostname}
-            known.update(_settings)
-            if param not in known:
-                raise ValueError("unknown config param")
-            return known[param]
+        return known.get(param)

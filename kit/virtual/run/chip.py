@@ -7,57 +7,59 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import link
+from . import frames
 from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
 
 HARD_RESET = 2  # machine.reset_cause() after a panic, too (modmachine.c)
 SOFT_RESET = 5
+SECTOR = 4096
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 BOARD_IP = "127.0.0.1"
 
 
 class Chip:
-    """Flash, resets, pins and timers of the chip; the settings come from the parent."""
+    """Flash, resets, pins and timers of the chip.
+
+    Its settings come from the parent and are its attributes: `running` (flash address of the running app),
+    `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
+    80), `ssid` and `password` (of the one network).
+    """
 
     def __init__(self, settings: dict, console: Console) -> None:
-        self.running: int = settings["running"]  # flash address of the running app
-        self.reset_cause: int = settings["reset_cause"]
-        self.mac = bytes.fromhex(settings["mac"])
-        self.flash_size: int = settings["flash_size"]
-        self.http: int = settings["http"]  # the port on this computer that stands for the board's port 80
-        self.ssid: str = settings["ssid"]
-        self.password: str = settings["password"]
+        vars(self).update(settings, mac=bytes.fromhex(settings["mac"]))
         self.ip = BOARD_IP
         self._console = console
         self._alarms: set[threading.Timer] = set()
 
     def read(self, address: int, n: int) -> bytes:
-        return self._request(link.READ, struct.pack("<II", address, n))
+        return self._request(frames.READ, struct.pack("<II", address, n))
 
     def write(self, address: int, data: bytes) -> None:
-        self._request(link.WRITE, struct.pack("<I", address) + data)
+        self._request(frames.WRITE, struct.pack("<I", address) + data)
 
     def erase(self, address: int, n: int) -> None:
-        self._request(link.ERASE, struct.pack("<II", address, n))
+        with pending:  # a reset may stop a long erase between two sectors, Ctrl-C may not
+            for sector in range(address, address + n, SECTOR):
+                self._request(frames.ERASE, struct.pack("<II", sector, SECTOR))
 
     def _request(self, kind: int, payload: bytes) -> bytes:
         status, data = self._console.link.request(kind, payload)
         if status:
-            raise self.error(*FLASH_ERROR)
+            raise BoardOSError(*FLASH_ERROR)
         return data
 
-    def error(self, code: int, name: str | None = None) -> BoardOSError:
-        return BoardOSError(code, name) if name else BoardOSError(code)
+    def error(self, *args: object) -> BoardOSError:
+        return BoardOSError(*args)
 
     def pin(self, number: int, value: int) -> None:
-        self._console.link.send(link.PIN, bytes([number, value]))
+        self._console.link.send(frames.PIN, bytes([number, value]))
 
     def reset(self, cause: int) -> None:
         """Ask for a reset; the parent answers by ending this process."""
         with pending:
-            self._console.link.send(link.RESET, bytes([cause]))
+            self._console.link.send(frames.RESET, bytes([cause]))
             while True:
                 time.sleep(60)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
-from . import link
+from .frames import SERIAL
 from .interrupt import OFF, pending
+from .link import Link
 
 
 class Console:
     """Received bytes wait here; the interrupt byte does not: it becomes a KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.link = link.Link(self._receive)
+        self.link = Link(self._receive)
         self._queue: SimpleQueue[bytes] = SimpleQueue()
         self._bytes: deque[int] = deque()
 
@@ -27,17 +28,14 @@ class Console:
     def available(self) -> bool:
         return bool(self._bytes) or not self._queue.empty()
 
-    def get(self, timeout: float | None = None) -> int | None:
-        """Return the next received byte; None when none comes within `timeout` seconds."""
+    def get(self) -> int:
+        """Return the next received byte, once there is one."""
         while not self._bytes:
-            try:
-                self._bytes.extend(self._queue.get(timeout=timeout))
-            except Empty:
-                return None
+            self._bytes.extend(self._queue.get())
         return self._bytes.popleft()
 
     def write(self, data: bytes) -> None:
-        self.link.send(link.SERIAL, data)
+        self.link.send(SERIAL, data)
 
     def print(self, text: str) -> None:
         """Send text with the UART's line ends."""
@@ -52,23 +50,33 @@ def part(data: str | bytes, *limits: int) -> str | bytes:
     return data[offset : offset + n]
 
 
-class Output:
-    """sys.stdout and sys.stderr; `cooked` turns line ends into CR LF."""
+class BytesOutput:
+    """sys.stdout.buffer."""
 
-    def __init__(self, console: Console, cooked: bool = True) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._cooked = cooked
-        if cooked:
-            self.buffer = Output(console, cooked=False)
 
     def write(self, data: str | bytes, *limits: int) -> int:
         data = part(data, *limits)
-        raw = data.encode() if isinstance(data, str) else bytes(data)
-        self._console.write(raw.replace(b"\n", b"\r\n") if self._cooked else raw)
+        self._send(data.encode() if isinstance(data, str) else bytes(data))
         return len(data)
 
+    def _send(self, data: bytes) -> None:
+        self._console.write(data)
+
     def flush(self) -> None:
-        pass
+        """Does nothing: every write is sent at once."""
+
+
+class Output(BytesOutput):
+    """sys.stdout and sys.stderr, which turn line ends into CR LF."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.buffer = BytesOutput(console)
+
+    def _send(self, data: bytes) -> None:
+        self._console.write(data.replace(b"\n", b"\r\n"))
 
 
 class Input:

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from .frames import HEADER, REPLY, SERIAL
 from .interrupt import pending
-
-HEADER = struct.Struct("<BI")  # kind, length of the payload
-
-# both ways
-SERIAL = 0x01
-# from the parent
-REPLY = 0x02
-# to the parent
-READ = 0x10
-WRITE = 0x11
-ERASE = 0x12
-RESET = 0x20
-PIN = 0x21
 
 
 class Link:
