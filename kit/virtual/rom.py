@@ -116,86 +116,88 @@ class Rom:
                 self._command(op, packet[8 : 8 + length], checksum)
 
     def _command(self, op: int, body: bytes, checksum: int) -> None:
-        handler = self._COMMANDS.get(op)
+        handler, fields = self._COMMANDS.get(op, (None, ""))
         if handler is None or (op >= ERASE_FLASH and not self._stub):
             return self._answer(op, error=INVALID_COMMAND)
         if op in (MEM_DATA, FLASH_DATA, FLASH_DEFL_DATA) and checksum != reduce(xor, body[16:], CHECKSUM_SEED):
             return self._answer(op, error=BAD_CHECKSUM)
+        self._then = None  # what follows the answer
         try:
-            handler(self, op, body)
+            answer = handler(self, body, *struct.unpack_from(fields, body))
         except (ValueError, struct.error, zlib.error):  # outside the flash, a short body, no deflate stream
-            self._answer(op, error=FAILED)
+            return self._answer(op, error=FAILED)
+        for _ in range(SYNC_REPLIES if op == SYNC else 1):
+            self._answer(op, answer)
+        if self._then:
+            self._then()
 
-    def _answer(self, op: int, data: bytes = b"", value: int = 0, error: int = 0) -> None:
-        status = bytes([bool(error), error]) + (b"" if self._stub else b"\0\0")
-        body = data + status
-        self._send(Slip.frame(struct.pack("<BBHI", 1, op, len(body), value) + body))
+    def _answer(self, op: int, answer: int | bytes | None = None, error: int = 0) -> None:
+        """Send an answer: a register's value, data, or neither."""
+        value, data = (answer, b"") if isinstance(answer, int) else (0, answer or b"")
+        data += bytes([bool(error), error]) + (b"" if self._stub else b"\0\0")
+        self._send(Slip.frame(struct.pack("<BBHI", 1, op, len(data), value) + data))
 
-    def _sync(self, op: int, body: bytes) -> None:
-        for _ in range(SYNC_REPLIES):
-            self._answer(op, value=0 if self._stub else 0x20120707)  # the ROM's value is not zero, a stub's is
+    # Each takes the body of a command and its fields, and returns the answer.
 
-    def _acknowledge(self, op: int, body: bytes) -> None:
-        self._answer(op)
+    def _sync(self, body: bytes) -> int:
+        return 0 if self._stub else 0x20120707  # the ROM's value is not zero, a stub's is
 
-    def _read_register(self, op: int, body: bytes) -> None:
-        (address,) = struct.unpack_from("<I", body)
-        self._answer(op, value=self._registers.read(address))
+    def _acknowledge(self, body: bytes) -> None:
+        pass
 
-    def _write_register(self, op: int, body: bytes) -> None:
-        address, value, mask, _delay = struct.unpack_from("<IIII", body)
+    def _read_register(self, body: bytes, address: int) -> int:
+        return self._registers.read(address)
+
+    def _write_register(self, body: bytes, address: int, value: int, mask: int, delay: int) -> None:
         self._registers.write(address, value & mask)
-        self._answer(op)
 
-    def _mem_end(self, op: int, body: bytes) -> None:
-        stay, _entry = struct.unpack_from("<II", body)
-        self._answer(op)
+    def _mem_end(self, body: bytes, stay: int, entry: int) -> None:
         if not stay:
-            self._stub = True
-            self._send(Slip.frame(b"OHAI"))
+            self._then = self._become_stub
 
-    def _begin(self, op: int, body: bytes) -> None:
-        size, _blocks, _block_size, offset = struct.unpack_from("<IIII", body)
+    def _become_stub(self) -> None:
+        self._stub = True
+        self._send(Slip.frame(b"OHAI"))
+
+    def _begin(
+        self, body: bytes, size: int, blocks: int, block_size: int, offset: int, *, deflated: bool = False
+    ) -> None:
         whole = -(-size // SECTOR) * SECTOR
         if offset % SECTOR or offset + whole > self._flash.size:
-            return self._answer(op, error=FAILED)
+            raise ValueError("outside the flash")
         if not self._stub:  # the ROM erases before it answers, a stub as it goes
             self._flash.erase(offset, whole)
-        self._writer = _Writer(self._flash, offset, size, erase=self._stub, deflated=op == FLASH_DEFL_BEGIN)
-        self._answer(op)
+        self._writer = _Writer(self._flash, offset, size, erase=self._stub, deflated=deflated)
 
-    def _data(self, op: int, body: bytes) -> None:
+    def _begin_deflated(self, body: bytes, *fields: int) -> None:
+        self._begin(body, *fields, deflated=True)
+
+    def _data(self, body: bytes) -> None:
         if self._writer is None:
-            return self._answer(op, error=FAILED)
+            raise ValueError("data without a beginning")
         self._writer.write(body[16:])
-        self._answer(op)
 
-    def _end(self, op: int, body: bytes) -> None:
-        (stay,) = struct.unpack_from("<I", body)
+    def _end(self, body: bytes, stay: int) -> None:
         self._writer = None
-        self._answer(op)
         if not stay:
-            self._restart()
+            self._then = self._restart
 
-    def _md5(self, op: int, body: bytes) -> None:
-        address, size = struct.unpack_from("<II", body)
-        digest = hashlib.md5(self._flash.read(address, size))
-        self._answer(op, digest.digest() if self._stub else digest.hexdigest().encode())
+    def _md5(self, body: bytes, address: int, length: int) -> bytes:
+        digest = hashlib.md5(self._flash.read(address, length))
+        return digest.digest() if self._stub else digest.hexdigest().encode()
 
-    def _read_slow(self, op: int, body: bytes) -> None:
-        address, length = struct.unpack_from("<II", body)
-        self._answer(op, self._flash.read(address, min(length, 64)).ljust(64, b"\0"))
+    def _read_slow(self, body: bytes, address: int, length: int) -> bytes:
+        return self._flash.read(address, min(length, 64)).ljust(64, b"\0")
 
-    def _erase(self, op: int, body: bytes) -> None:
-        address, length = struct.unpack_from("<II", body) if op == ERASE_REGION else (0, self._flash.size)
+    def _erase(self, body: bytes, address: int, length: int) -> None:
         self._flash.erase(address, length)
-        self._answer(op)
 
-    def _read(self, op: int, body: bytes) -> None:
-        address, length, block, window = struct.unpack_from("<IIII", body)
+    def _erase_all(self, body: bytes) -> None:
+        self._flash.erase(0, self._flash.size)
+
+    def _read(self, body: bytes, address: int, length: int, block: int, window: int) -> None:
         self._reader = _Reader(self._flash, address, length, block, window)
-        self._answer(op)
-        self._pump(struct.pack("<I", 0))
+        self._then = lambda: self._pump(bytes(4))
 
     def _pump(self, acknowledgement: bytes) -> None:
         for block in self._reader.blocks(acknowledged=int.from_bytes(acknowledgement[:4], "little")):
@@ -204,27 +206,27 @@ class Rom:
             self._send(Slip.frame(self._reader.digest.digest()))
             self._reader = None
 
-    _COMMANDS = {  # noqa: RUF012 (a table that nobody changes)
-        SYNC: _sync,
-        READ_REG: _read_register,
-        WRITE_REG: _write_register,
-        MEM_BEGIN: _acknowledge,
-        MEM_DATA: _acknowledge,
-        MEM_END: _mem_end,
-        SPI_SET_PARAMS: _acknowledge,
-        SPI_ATTACH: _acknowledge,
-        CHANGE_BAUDRATE: _acknowledge,
-        FLASH_BEGIN: _begin,
-        FLASH_DEFL_BEGIN: _begin,
-        FLASH_DATA: _data,
-        FLASH_DEFL_DATA: _data,
-        FLASH_END: _end,
-        FLASH_DEFL_END: _end,
-        SPI_FLASH_MD5: _md5,
-        READ_FLASH_SLOW: _read_slow,
-        ERASE_FLASH: _erase,
-        ERASE_REGION: _erase,
-        READ_FLASH: _read,
+    _COMMANDS = {  # noqa: RUF012 (a table that nobody changes): handler and fields of each command
+        FLASH_BEGIN: (_begin, "<IIII"),
+        FLASH_DATA: (_data, ""),
+        FLASH_END: (_end, "<I"),
+        MEM_BEGIN: (_acknowledge, ""),
+        MEM_END: (_mem_end, "<II"),
+        MEM_DATA: (_acknowledge, ""),
+        SYNC: (_sync, ""),
+        WRITE_REG: (_write_register, "<IIII"),
+        READ_REG: (_read_register, "<I"),
+        SPI_SET_PARAMS: (_acknowledge, ""),
+        SPI_ATTACH: (_acknowledge, ""),
+        READ_FLASH_SLOW: (_read_slow, "<II"),
+        CHANGE_BAUDRATE: (_acknowledge, ""),
+        FLASH_DEFL_BEGIN: (_begin_deflated, "<IIII"),
+        FLASH_DEFL_DATA: (_data, ""),
+        FLASH_DEFL_END: (_end, "<I"),
+        SPI_FLASH_MD5: (_md5, "<II"),
+        ERASE_FLASH: (_erase_all, ""),
+        ERASE_REGION: (_erase, "<II"),
+        READ_FLASH: (_read, "<IIII"),
     }
 
 

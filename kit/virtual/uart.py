@@ -15,7 +15,10 @@ IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
 BINARY, ECHO, SGA, COM_PORT = 0, 1, 3, 44
 SET_CONTROL, PURGE_DATA = 5, 12
 DTR_ON, DTR_OFF, RTS_ON, RTS_OFF = 8, 9, 11, 12
-SUBNEGOTIATION = re.compile(rb"\xff\xfa((?:[^\xff]|\xff\xff)*)\xff\xf0", re.DOTALL)
+COMMAND = re.compile(
+    rb"\xff(?:\xfa(?P<settings>(?:[^\xff]|\xff\xff)*)\xff\xf0|(?P<wish>[\xfb-\xfe].)|(?P<other>[^\xfa-\xfe]))",
+    re.DOTALL,
+)
 SERVER_OFFSET = 100  # RFC 2217: the server answers command n as n + 100
 STALLED = 2.0  # s; a client that takes nothing for so long is dropped, as a pulled cable is
 
@@ -36,32 +39,22 @@ class Telnet:
         position = 0
         while (mark := data.find(IAC, position)) >= 0:
             out += data[position:mark]
-            used = self._command(data, mark, out)
-            if not used:  # the rest of this command has not arrived yet
+            command = COMMAND.match(data, mark)
+            if not command:  # the rest of it has not arrived yet
                 self._rest = data[mark:]
                 return bytes(out)
-            position = mark + used
+            out += self._obey(command)
+            position = command.end()
         self._rest = b""
         return bytes(out) + data[position:]
 
-    def _command(self, data: bytes, mark: int, out: bytearray) -> int:
-        if len(data) < mark + 2:
-            return 0
-        verb = data[mark + 1]
-        if verb == IAC:  # a doubled 255 is data
-            out.append(IAC)
-            return 2
-        if verb == SB:
-            if not (whole := SUBNEGOTIATION.match(data, mark)):
-                return 0
-            self._subnegotiation(whole[1].replace(b"\xff\xff", b"\xff"))
-            return whole.end() - mark
-        if verb in (DO, DONT, WILL, WONT):
-            if len(data) < mark + 3:
-                return 0
-            self._negotiate(verb, data[mark + 2])
-            return 3
-        return 2
+    def _obey(self, command: re.Match[bytes]) -> bytes:
+        """Do what a command says; return the data that it stands for: a doubled 255 is data."""
+        if command["wish"]:
+            self._negotiate(*command["wish"])
+        elif command["settings"]:
+            self._subnegotiation(command["settings"].replace(b"\xff\xff", b"\xff"))
+        return b"\xff" if command["other"] == b"\xff" else b""
 
     def _negotiate(self, verb: int, option: int) -> None:
         """Answer each option once, on a change only, so that the two sides cannot echo for ever (RFC 854)."""

@@ -50,64 +50,61 @@ def part(data: str | bytes, *limits: int) -> str | bytes:
     return data[offset : offset + n]
 
 
-class BytesOutput:
-    """sys.stdout.buffer."""
+class Output:
+    """sys.stdout and sys.stderr, which turn line ends into CR LF; their `buffer` does not."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, line_end: bytes = b"\r\n") -> None:
         self._console = console
+        self._line_end = line_end
+
+    @property
+    def buffer(self) -> Output:
+        return Output(self._console, b"\n")
 
     def write(self, data: str | bytes, *limits: int) -> int:
         data = part(data, *limits)
-        self._send(data.encode() if isinstance(data, str) else bytes(data))
+        raw = data.encode() if isinstance(data, str) else bytes(data)
+        self._console.write(raw.replace(b"\n", self._line_end))
         return len(data)
-
-    def _send(self, data: bytes) -> None:
-        self._console.write(data)
 
     def flush(self) -> None:
         """Does nothing: every write is sent at once."""
 
 
-class Output(BytesOutput):
-    """sys.stdout and sys.stderr, which turn line ends into CR LF."""
+class Input:
+    """sys.stdin.buffer."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self.buffer = BytesOutput(console)
-
-    def _send(self, data: bytes) -> None:
-        self._console.write(data.replace(b"\n", b"\r\n"))
-
-
-class Input:
-    """sys.stdin; `text` says whether it gives str or bytes."""
-
-    def __init__(self, console: Console, text: bool = True) -> None:
         self._console = console
-        self._text = text
-        if text:
-            self.buffer = Input(console, text=False)
+        self.readable = console.available
 
-    def readable(self) -> bool:
-        return self._console.available()
-
-    def _give(self, data: bytes) -> str | bytes:
-        return data.decode() if self._text else data
-
-    def read(self, n: int = -1) -> str | bytes:
+    def read(self, n: int = -1) -> bytes:
         data = bytearray()
         while len(data) != n:
             data.append(self._console.get())
-        return self._give(bytes(data))
+        return bytes(data)
 
     def readinto(self, buf: bytearray, n: int = -1) -> int:
-        data = self.read(len(buf) if n < 0 else n)
-        buf[: len(data)] = data.encode() if self._text else data
+        data = Input.read(self, len(buf) if n < 0 else n)
+        buf[: len(data)] = data
         return len(data)
 
-    def readline(self) -> str | bytes:
-        data = bytearray()
-        while not data.endswith(b"\n"):
-            byte = self._console.get()
-            data.append(0x0A if byte == 0x0D else byte)
-        return self._give(bytes(data))
+    def readline(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += Input.read(self, 1).replace(b"\r", b"\n")
+        return line
+
+
+class TextInput(Input):
+    """sys.stdin."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.buffer = Input(console)
+
+    def read(self, n: int = -1) -> str:
+        return super().read(n).decode()
+
+    def readline(self) -> str:
+        return super().readline().decode()

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .console import Console, Input, Output
+from .console import Console, Output, TextInput
 from .errors import format_exception
 from .interrupt import CTRL_C, pending
 from .modules import MACHINE, RELEASE, VERSION, IOBase, attrtuple, module, os_module, plain_module
@@ -33,7 +33,7 @@ class Runtime:
         self._chip = Chip(settings, self._console)
         self._chip_modules: dict[str, object] = {"_chip": self._chip}
         self._repl = Repl(self._console, self._run_command)
-        self._stdin = Input(self._console)
+        self._stdin = TextInput(self._console)
         self._stdout = Output(self._console)
         self._old: list[object] = []
 
