@@ -33,8 +33,7 @@ class Bootloader:
     def __init__(self, flash: Flash, write: Callable[[str], None]) -> None:
         self._flash, self._write = flash, write
         self._started = time.monotonic()
-        self._factory: Partition | None = None
-        self._slots: list[Partition] = []
+        self._apps: dict[int, Partition] = {}  # by index: FACTORY and the slots
         self._otadata: Partition | None = None
         self._initial_contents = False
 
@@ -45,13 +44,11 @@ class Bootloader:
         start = self._selected()
         if start is None:
             return None
-        for index in [*range(start, FACTORY - 1, -1), *range(start + 1, len(self._slots))]:
-            partition = self._partition(index)
-            if partition is None:
-                continue
-            if self._bootable(partition):
+        below = [index for index in sorted(self._apps, reverse=True) if index <= start]
+        for index in below + [index for index in sorted(self._apps) if index > start]:
+            if self._bootable(self._apps[index]):
                 self._set_actual_seq(index)
-                return partition.offset
+                return self._apps[index].offset
             name = "Factory app partition" if index == FACTORY else f"OTA app partition slot {index}"
             self._error("boot", f"{name} is not bootable")
         test = self._by_subtype(0, 0x20)
@@ -69,8 +66,9 @@ class Bootloader:
             self._error("boot", "Failed to verify partition table")
             self._error("boot", "load partition table error!")
             return False
-        self._factory = self._by_subtype(0, 0x00)
-        self._slots = list(self._table.slots)
+        factory = self._by_subtype(0, 0x00)
+        self._apps = {FACTORY: factory} if factory else {}
+        self._apps.update(enumerate(self._table.slots))
         self._otadata = self._by_subtype(1, 0x00)
         return True
 
@@ -89,11 +87,6 @@ class Bootloader:
     def _by_subtype(self, type_: int, subtype: int) -> Partition | None:
         return next((row for row in self._table if (row.type, row.subtype) == (type_, subtype)), None)
 
-    def _partition(self, index: int) -> Partition | None:
-        if index == FACTORY:
-            return self._factory
-        return self._slots[index] if index < len(self._slots) else None
-
     def _selected(self) -> int | None:
         """Return the index to try first (bootloader_utility_get_selected_boot_partition), None on a useless table."""
         if self._otadata is None:
@@ -107,20 +100,20 @@ class Bootloader:
             if record.state == otadata.PENDING_VERIFY:
                 records[number] = record._replace(state=otadata.ABORTED)
                 self._store(number, records[number])
-        if not self._slots or all(map(otadata.is_invalid, records)):
-            if self._factory:
+        if not self._table.slots or all(map(otadata.is_invalid, records)):
+            if FACTORY in self._apps:
                 return FACTORY
             self._initial_contents = all(r.seq == 0xFFFFFFFF or r.crc != otadata.crc(r.seq) for r in records)
             return 0
         active = otadata.active(*records)
         if active is None:
-            tail = ", falling back to factory" if self._factory else " and no factory, will try all partitions"
+            tail = ", falling back to factory" if FACTORY in self._apps else " and no factory, will try all partitions"
             self._error("boot", f"ota data partition invalid{tail}")
             return FACTORY
         record = records[active]
         if record.state == otadata.NEW:  # written before the image is looked at: a bad one is given up next time
             self._store(active, record._replace(state=otadata.PENDING_VERIFY))
-        return otadata.slot_of(record.seq, len(self._slots))
+        return otadata.slot_of(record.seq, len(self._table.slots))
 
     def _bootable(self, partition: Partition) -> bool:
         try:

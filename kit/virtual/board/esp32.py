@@ -86,18 +86,12 @@ class Partition:
         return first, _read(self._row, first, start - first) + data + _read(self._row, end, last - end)
 
     def ioctl(self, op, arg):
-        if op in (1, 2, 3):  # init, deinit, sync
-            return 0
-        if op == 4:
-            return self._row.size // self._block_size
-        if op == 5:
-            return self._block_size
-        if op == 6:
-            if self._block_size != _SECTOR:
-                return -_EINVAL
-            _erase(self._row, arg * _SECTOR, _SECTOR)
-            return 0
-        return None
+        if op != 6:  # init, deinit and sync do nothing; block count; block size
+            return {1: 0, 2: 0, 3: 0, 4: self._row.size // self._block_size, 5: self._block_size}.get(op)
+        if self._block_size != _SECTOR:
+            return -_EINVAL
+        _erase(self._row, arg * _SECTOR, _SECTOR)
+        return 0
 
     def set_boot(self):
         _set_boot(self._row)

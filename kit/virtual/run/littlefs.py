@@ -16,6 +16,8 @@ DIRECTORY, REGULAR = 0x4000, 0x8000  # st_mode
 NAME_MAX = 255
 IO_ERROR, READ_ONLY = -5, -30  # what a callback tells littlefs
 SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6  # ioctl of a block device
+# What MicroPython's VfsLfs2 uses unless it is told otherwise; times of change are not kept here.
+GEOMETRY = {"read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32, "block_cycles": 100}
 SEARCH = 512  # bytes that readline looks through at a time
 
 READ, WRITE = LFSFileFlag.rdonly, LFSFileFlag.wronly
@@ -61,37 +63,21 @@ class Device:
 
 
 class VfsLfs2:
-    """A littlefs file system on any object with readblocks, writeblocks and ioctl; its paths are absolute.
+    """A littlefs file system on any object with readblocks, writeblocks and ioctl; its paths are absolute."""
 
-    The geometry is MicroPython's: caches of four units, 100 erases before a block moves on. Times are not kept.
-    """
-
-    def __init__(
-        self, bdev: object, readsize: int = 32, progsize: int = 32, lookahead: int = 32, mtime: bool = True
-    ) -> None:
-        self._prepare(bdev, readsize, progsize, lookahead)
-        self.call(lfs.mount, self._config)
+    def __init__(self, bdev: object) -> None:
+        self._begin(lfs.mount, bdev)
 
     @classmethod
-    def mkfs(cls, bdev: object, readsize: int = 32, progsize: int = 32, lookahead: int = 32) -> None:
-        self = cls.__new__(cls)
-        self._prepare(bdev, readsize, progsize, lookahead)
-        self.call(lfs.format, self._config)
+    def mkfs(cls, bdev: object) -> None:
+        cls.__new__(cls)._begin(lfs.format, bdev)
 
-    def _prepare(self, bdev: object, readsize: int, progsize: int, lookahead: int) -> None:
+    def _begin(self, function: Callable, bdev: object) -> None:
         self._device = Device(bdev)
         self._fs = lfs.LFSFilesystem()
-        size = bdev.ioctl(BLOCK_SIZE, 0)
-        self._config = lfs.LFSConfig(
-            context=self._device,
-            block_size=size,
-            block_count=bdev.ioctl(BLOCK_COUNT, 0),
-            read_size=readsize,
-            prog_size=progsize,
-            cache_size=min(size, 4 * max(readsize, progsize)),
-            lookahead_size=lookahead,
-            block_cycles=100,
-        )
+        size, count = bdev.ioctl(BLOCK_SIZE, 0), bdev.ioctl(BLOCK_COUNT, 0)
+        self._config = lfs.LFSConfig(context=self._device, block_size=size, block_count=count, **GEOMETRY)
+        self.call(function, self._config)
 
     def call(self, function: Callable, *args: object) -> object:
         """Call into littlefs: nothing interrupts it, and its errors become the board's."""

@@ -81,13 +81,10 @@ class Runtime:
         if self._mounts.kind(path) != "file":
             self._boot_passed = True
             return True
-        return self._execute(lambda: self._run_source(self._space.read(path), path, "exec"))
+        return self._execute(lambda: self._space.run_file(path))
 
     def _run_command(self, source: str | bytes, kind: str, raw: bool) -> bool:
-        return self._execute(lambda: self._run_source(source, "<stdin>", kind), EOF if raw else b"")
-
-    def _run_source(self, source: str | bytes, name: str, kind: str) -> None:
-        exec(self._space.compile(source, name, kind), self._space.main.__dict__)
+        return self._execute(lambda: self._space.run(source, "<stdin>", kind), EOF if raw else b"")
 
     def _execute(self, program: Callable[[], object], end: bytes = b"", char: int = CTRL_C) -> bool:
         """Run a program to its end; return False when it asks for a soft reset. `end` follows output and errors."""

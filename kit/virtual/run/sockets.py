@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import gc
 import select
 import socket as host
 import struct
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from .console import Input, part
 from .errors import ENFILE, ERRNO, BoardOSError, board_error, from_host
@@ -83,6 +83,12 @@ class Socket:
         except OSError as error:
             raise from_host(error) from None
 
+    def __getattr__(self, name: str) -> Callable:
+        """What a socket of the board does as one of this computer, but for its errors."""
+        if name not in ("listen", "recv", "setblocking", "settimeout"):
+            raise AttributeError(f"'socket' object has no attribute '{name}'")
+        return functools.partial(self._call, name)
+
     def fileno(self) -> int:
         return self.host.fileno()
 
@@ -103,9 +109,6 @@ class Socket:
         self._call("setsockopt", host.SOL_SOCKET, host.SO_REUSEADDR, 1)
         self._call("bind", (self.network.ip, self.network.port(address[1])))
 
-    def listen(self, backlog: int = 2) -> None:
-        self._call("listen", backlog)
-
     def accept(self) -> tuple[Socket, tuple]:
         connection, address = self._call("accept")
         if not self.network.is_up() or len(self.network.sockets) >= MAX_SOCKETS:
@@ -121,20 +124,11 @@ class Socket:
         ip, port = self.network.getaddrinfo(*address)[0][-1]
         self._call("connect", (ip, self.network.port(port) if ip == self.network.ip else port))
 
-    def settimeout(self, seconds: float | None) -> None:
-        self._call("settimeout", seconds)
-
-    def setblocking(self, flag: bool) -> None:
-        self._call("setblocking", flag)
-
     def setsockopt(self, level: int, option: int, value: object) -> None:
         """Options make no difference on loopback."""
 
     def makefile(self, *_: object) -> Socket:
         return self
-
-    def recv(self, n: int, flags: int = 0) -> bytes:
-        return self._call("recv", n)
 
     def send(self, data: bytes) -> int:
         if self.host.gettimeout() == 0:
@@ -213,7 +207,8 @@ class Poll:
     def poll(self, timeout: int = -1) -> list[tuple]:
         end = None if timeout < 0 else time.monotonic() + timeout / 1000
         while True:
-            ready = list(self._ready())
+            found = [(obj, _events(obj) & (mask | POLLERR)) for obj, mask in self._objects.items()]
+            ready = [(obj, events) for obj, events in found if events]
             left = STDIN_POLL if end is None else min(STDIN_POLL, end - time.monotonic())
             if ready or left <= 0:
                 return ready
@@ -221,22 +216,14 @@ class Poll:
 
     ipoll = poll
 
-    def _ready(self) -> Iterator[tuple]:
-        for obj, mask in list(self._objects.items()):
-            events = _events(obj) & (mask | POLLERR | POLLHUP)
-            if events:
-                yield obj, events
 
-
-def _events(socket: Socket | Input) -> int:
-    if isinstance(socket, Input):
-        return POLLIN if socket.readable() else 0
-    if socket.fileno() < 0:
+def _events(stream: Socket | Input) -> int:
+    if isinstance(stream, Input):
+        return POLLIN if stream.readable() else 0
+    if stream.fileno() < 0:
         return POLLERR
-    with contextlib.suppress(OSError):
-        readable, writable, _ = select.select([socket.host], [socket.host], [], 0)
-        return (POLLIN if readable else 0) | (POLLOUT if writable else 0)
-    return POLLERR
+    readable, writable, _ = select.select([stream.host], [stream.host], [], 0)
+    return (POLLIN if readable else 0) | (POLLOUT if writable else 0)
 
 
 SOCKET_NAMES = {  # lwip/sockets.h

@@ -7,7 +7,7 @@ import builtins
 import importlib.machinery
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 from .errors import BoardOSError
 from .interrupt import pending
@@ -26,7 +26,7 @@ BUILTINS = """
 """
 
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
-FIXED = ("array", "builtins", "esp32", "gc", "math", "micropython", "sys", "vfs")
+FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
 FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
 STAND_INS = ("esp32", "machine", "network")
 
@@ -46,15 +46,15 @@ class Space:
     def __init__(
         self, mounts: Mounts, own: dict, built_in: Callable[[str], ModuleType | None], chip_modules: dict
     ) -> None:
-        self.mounts = mounts
+        self._mounts = mounts
         self.path = ["", ".frozen", "/lib"]
-        self.modules: dict[str, ModuleType] = {}
         self.builtins = ModuleType("builtins")
+        self.modules: dict[str, ModuleType] = {"builtins": self.builtins}
         self._built_in = built_in
         self._chip_modules = chip_modules
         names = self.builtins.__dict__
         names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
-        names.update(own, open=mounts.open, __import__=self.import_, execfile=self._execfile)
+        names.update(own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
         self.main = self._new_module("__main__")
 
     @property
@@ -62,9 +62,15 @@ class Space:
         """The dictionary of built-ins; board code is known by it."""
         return self.builtins.__dict__
 
-    def compile(self, source: str | bytes, filename: str, kind: str = "exec") -> CodeType:
-        """Compile board code; annotations are not evaluated, as on the chip."""
-        return compile(source, filename, kind, flags=ANNOTATIONS, dont_inherit=True)
+    def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:
+        """Run board code in a module, `__main__` by default; annotations are not evaluated, as on the chip."""
+        code = compile(source, filename, kind, flags=ANNOTATIONS, dont_inherit=True)
+        exec(code, (module or self.main).__dict__)
+
+    def run_file(self, path: str, module: ModuleType | None = None) -> None:
+        with self._mounts.open(path, "rb") as file:
+            source = file.read()
+        self.run(source, path, module=module)
 
     def _new_module(self, name: str) -> ModuleType:
         module = ModuleType(name)
@@ -72,30 +78,21 @@ class Space:
         self.modules[name] = module
         return module
 
-    def _execfile(self, path: str) -> None:
-        exec(self.compile(self.read(path), path), self.main.__dict__)
-
-    def read(self, path: str) -> bytes:
-        with self.mounts.open(path, "rb") as file:
-            return file.read()
-
     def import_(
         self, name: str, globals: dict | None = None, locals: object = None, fromlist: tuple = (), level: int = 0
     ) -> ModuleType:
         if level:
             name = _absolute(name, globals or {}, level)
-        top = module = None
-        full = ""
-        for part in name.split("."):
-            full = f"{full}.{part}" if full else part
-            module = self._load(full, part, module)
-            top = top or module
+        module = None
+        parts = name.split(".")
+        for count, part in enumerate(parts, 1):
+            module = self._load(".".join(parts[:count]), part, module)
         for item in fromlist or ():
             if item != "*" and not hasattr(module, item):
                 if not hasattr(module, "__path__"):
                     raise ImportError(f"can't import name {item}")
-                self._load(f"{full}.{item}", item, module)
-        return module if fromlist else top
+                self._load(f"{name}.{item}", item, module)
+        return module if fromlist else self.modules[parts[0]]
 
     def _load(self, full: str, part: str, outer: ModuleType | None) -> ModuleType:
         if full in self.modules:
@@ -123,35 +120,28 @@ class Space:
 
     def _stat(self, path: str) -> str | None:
         """Return the path of a package or of a module's file."""
-        if self.mounts.kind(path) == "directory":
+        if self._mounts.kind(path) == "directory":
             return path
-        return next((path + end for end in (".py", ".mpy") if self.mounts.kind(path + end) == "file"), None)
+        return next((path + end for end in (".py", ".mpy") if self._mounts.kind(path + end) == "file"), None)
 
     def _load_file(self, full: str, path: str) -> ModuleType:
         module = self._new_module(full)
         try:
             if not path.endswith((".py", ".mpy")):
                 module.__path__ = path
-                path = self._stat(path + "/__init__")
+                path = self._stat(path + "/__init__") or ""
+            if path.endswith(".mpy"):
+                raise ImportError(f"{path} is compiled for a chip; the virtual board runs .py files: build for it")
             if path:
-                self._run_file(module, path)
+                module.__file__ = path
+                self.run_file(path, module)
         except BaseException:
             self.modules.pop(full, None)
             raise
         return module
 
-    def _run_file(self, module: ModuleType, path: str) -> None:
-        if path.endswith(".mpy"):
-            raise ImportError(
-                f"{path} is compiled for a chip; the virtual board runs .py files: build for the virtual board"
-            )
-        module.__file__ = path
-        exec(self.compile(self.read(path), path), module.__dict__)
-
     def _provide(self, name: str) -> ModuleType | None:
         """Return the built-in module of this name, made when it is first asked for."""
-        if name == "builtins":
-            return self.builtins
         if name in FROZEN and name != "asyncio":
             return self._frozen(name)
         with pending:  # a host's package whose import was interrupted stays half imported
@@ -162,8 +152,7 @@ class Space:
 
     def _frozen(self, name: str) -> ModuleType:
         module = self._new_module(name)
-        code = self.compile((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py")
-        exec(code, module.__dict__)
+        self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
         return module
 
     def _stand_in(self, name: str) -> ModuleType:

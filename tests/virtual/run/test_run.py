@@ -320,6 +320,12 @@ def test_files(raw):
     assert raw.value("__import__('os').stat('big')") == "(32768, 0, 0, 0, 0, 0, 100000, 0, 0, 0)"
 
 
+@pytest.mark.parametrize("code", ["open('t.txt', 'w').read()", "open('boot.py').write('x')"])
+def test_a_file_is_not_used_against_its_mode(raw, code: str):
+    assert "OSError: [Errno 9] EBADF" in raw.run(code)[1]
+    assert raw.run("print('alive')") == ("alive\n", "")
+
+
 def test_folders(raw):
     raw.run("import os\nos.mkdir('d')\nos.mkdir('/d/e')\nopen('d/f', 'w').close()\nos.chdir('d')")
     assert raw.value("os.getcwd(), sorted(os.listdir()), os.stat('e')[0]") == "('/d', ['e', 'f'], 16384)"
