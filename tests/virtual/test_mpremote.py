@@ -34,6 +34,14 @@ def test_files_stay_over_a_reset(port: str, tool: Callable[..., str], tmp_path: 
     assert [line.split() for line in listing.splitlines()[1:]] == [["139", "boot.py"], ["2100", "hello.txt"]]
 
 
+def test_a_folder_of_this_computer_can_be_mounted(port: str, tool: Callable[..., str], tmp_path: Path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/answer.py").write_text("number = 42\n")
+    code = "import os, answer; print(os.getcwd(), os.listdir(), answer.number, list(open('answer.py')))"
+    output = tool("mpremote", "connect", port, "mount", "here", "exec", code)
+    assert output.splitlines()[-1] == "/remote ['answer.py'] 42 ['number = 42\\n']"
+
+
 def test_an_error_reads_as_on_a_chip(port: str, tool: Callable[..., str]):
     with pytest.raises(AssertionError, match=r"OSError: \[Errno 2\] ENOENT"):
         tool("mpremote", "connect", port, "exec", "open('/nothing')")

@@ -65,7 +65,9 @@ class Mounts:
         return fs.open(inner, mode)
 
     def chdir(self, path: str) -> None:
-        if self.kind(path) != "directory":
+        fs, inner = self._find(path)
+        # A mount point is not asked for: mpremote's `mount` goes there before it serves its files.
+        if inner != "/" and not fs.stat(inner)[0] & DIRECTORY:
             raise board_error("ENOENT")
         self._cwd = self._absolute(path)
 
