@@ -108,7 +108,8 @@ class VfsLfs2:
     def ilistdir(self, path: str) -> Iterator[tuple]:
         for info in self.call(_entries, path):
             if info.name not in (".", ".."):
-                yield info.name, _mode_of(info), 0, info.size
+                mode, size = _mode_and_size(info)
+                yield info.name, mode, 0, size
 
     def mkdir(self, path: str) -> None:
         self.call(lfs.mkdir, path)
@@ -122,8 +123,8 @@ class VfsLfs2:
         self.call(lfs.rename, old, new)
 
     def stat(self, path: str) -> tuple:
-        info = self.call(lfs.stat, path)
-        return (_mode_of(info), 0, 0, 0, 0, 0, info.size, 0, 0, 0)
+        mode, size = _mode_and_size(self.call(lfs.stat, path))
+        return (mode, 0, 0, 0, 0, 0, size, 0, 0, 0)
 
     def statvfs(self, path: str) -> tuple:
         size, count = self._config.block_size, self._config.block_count
@@ -138,8 +139,9 @@ def _entries(fs: lfs.LFSFilesystem, path: str) -> list[lfs.LFSStat]:
     return found
 
 
-def _mode_of(info: lfs.LFSStat) -> int:
-    return REGULAR if info.type == 1 else DIRECTORY
+def _mode_and_size(info: lfs.LFSStat) -> tuple[int, int]:
+    """A folder's size is left by littlefs as whatever was in memory."""
+    return (REGULAR, info.size) if info.type == 1 else (DIRECTORY, 0)
 
 
 _open_files: weakref.WeakSet[File] = weakref.WeakSet()

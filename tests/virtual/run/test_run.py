@@ -330,6 +330,7 @@ def test_folders(raw):
     raw.run("import os\nos.mkdir('d')\nos.mkdir('/d/e')\nopen('d/f', 'w').close()\nos.chdir('d')")
     assert raw.value("os.getcwd(), sorted(os.listdir()), os.stat('e')[0]") == "('/d', ['e', 'f'], 16384)"
     assert raw.value("sorted(os.ilistdir('/d'))") == "[('e', 16384, 0, 0), ('f', 32768, 0, 0)]"
+    assert raw.value("os.stat('/')[:7], os.stat('/d')[6]") == "((16384, 0, 0, 0, 0, 0, 0), 0)"
     raw.run("os.chdir('..')\nos.rename('d/f', 'g')\nos.rmdir('d/e')")
     assert raw.value("os.getcwd(), sorted(os.listdir())") == "('/', ['boot.py', 'd', 'g'])"
     raw.run("os.remove('g')\nos.rmdir('d')")
