@@ -41,7 +41,9 @@ class Flash:
         self._lock = threading.RLock()
         self._debt = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 (held as long as the board lives)
+        # Opened without truncating, locked, and only then looked at: another board may be making the same file.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._file = os.fdopen(os.open(path, flags, 0o666), "r+b")  # held as long as the board lives
         lock_file(self._file.fileno())
         length = os.fstat(self._file.fileno()).st_size
         if length == 0:

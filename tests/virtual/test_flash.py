@@ -87,3 +87,15 @@ def test_modelled_time_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     flash.write(0, bytes(SECTOR))
     assert sum(waited) == pytest.approx(2 * (0.037142 + 0.006367))
     flash.close()
+
+
+def test_two_boards_that_start_at_once_do_not_harm_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "flash.bin"
+    first = Flash(path, pace=0)
+    first.write(0, b"mine")
+    monkeypatch.setattr(Path, "exists", lambda self: False)  # what the second one saw a moment ago
+    with pytest.raises(FlashInUseError):
+        Flash(path, pace=0)
+    assert first.read(0, 4) == b"mine"
+    assert path.stat().st_size == SIZE
+    first.close()
