@@ -27,7 +27,11 @@ from kit.update_image import UpdateImage, build
 HOLD = 0.1  # s in reset; esptool holds EN low as long
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
-UP = re.compile(rb"URL: http://\S+\r\n|>>> $|invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n")
+CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
+UP = re.compile(
+    rb"URL: http://\S+\r\n|>>> $|invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n|" + CORRUPT.encode()
+)
+LOG_LIMIT = 8192  # bytes, many times what a start prints: a program that prints without an end is up
 BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
 VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
 BOARD_URL = re.compile(r"URL: (http://\S+)")
@@ -144,6 +148,11 @@ class Board:
             "password": salt + hash_password(chosen.password, salt),
         }
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
+        if CORRUPT in self.reset():
+            raise BoardError(
+                "The partition vfs holds data that are not MicroPython's, as after another project.",
+                "Erase the flash: board.flash(image, erase=True), on a real board with confirm=True too.",
+            )
         with self._port() as port, Progress("install", sum(map(len, files.values()))) as progress:
             done = 0
             with raw_repl(port) as repl:
@@ -163,7 +172,10 @@ class Board:
         """
         # A board that is just starting does not answer yet: after a reset it is known to be up.
         if lesson > 1 and not self._runs(FIRST_VERSION) and not (self.reset() and self._runs(FIRST_VERSION)):
-            self.flash(build(FIRST_VERSION, board=self))
+            image = build(FIRST_VERSION, board=self)
+            self.flash(image)
+            if self.is_virtual and CORRUPT in self.reset():  # on a real board the learner decides: install says how
+                self.flash(image, erase=True)
             self.install()
         print(f"The board is ready for lesson {lesson:02}.")
 
@@ -227,4 +239,6 @@ def _read_until_up(port: serial.SerialBase) -> bytes:
     port.timeout = 0.05
     while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and time.monotonic() < deadline:
         data += port.read(max(1, port.in_waiting))
+        if len(data) > LOG_LIMIT:
+            break
     return data

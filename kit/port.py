@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import serial
+from serial.rfc2217 import PURGE_RECEIVE_BUFFER
 from serial.rfc2217 import Serial as Rfc2217
 
 from kit.errors import AddressError, BoardError
@@ -56,6 +57,10 @@ class ByteQueue:
     def qsize(self) -> int:
         return len(self._data)
 
+    def clear(self) -> None:
+        with self._changed:
+            self._data.clear()
+
 
 class QuickRfc2217(Rfc2217):
     """pyserial's RFC 2217 client without its waits."""
@@ -76,6 +81,10 @@ class QuickRfc2217(Rfc2217):
 
     def read(self, size: int = 1) -> bytes:
         return self._byte_queue.take(size, self._timeout)
+
+    def reset_input_buffer(self) -> None:
+        self.rfc2217_send_purge(PURGE_RECEIVE_BUFFER)
+        self._byte_queue.clear()  # pyserial takes byte after byte, for ever if they come as fast
 
     def rfc2217_set_control(self, value: bytes) -> None:
         self._negotiate("control", value)

@@ -34,6 +34,7 @@ EN_RISE = 0.4  # s
 ROM_RETRY = 0.5  # s; the ROM's watchdog bites and it tries again
 
 ROM_LINES = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{rst},boot:{boot}\r\n"
+PADS = "clk_drv:0x00,q_drv:0x00,d_drv:0x00,cs0_drv:0x00,hd_drv:0x00,wp_drv:0x00"
 RESET_NAMES = {
     POWER_ON: "0x1 (POWERON_RESET)",
     HARD_RESET: "0xc (SW_CPU_RESET)",
@@ -96,7 +97,12 @@ class Chip:
         self._thread.join()
 
     def _live(self) -> None:
-        handlers = {"lines": self._follow_lines, "boot": self._boot, "ended": self._child_ended}
+        handlers = {
+            "lines": self._follow_lines,
+            "boot": self._boot,
+            "download": self._download,
+            "ended": self._child_ended,
+        }
         while True:
             timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
             try:
@@ -120,7 +126,7 @@ class Chip:
         elif self._enable == Enable.HIGH:
             return
         elif lines == (True, False):
-            self._download()
+            self._download(POWER_ON)
         elif lines == (False, False):
             self._boot(POWER_ON)
         elif self._enable == Enable.LOW:
@@ -136,11 +142,12 @@ class Chip:
             self._child.kill()
             self._child = None
 
-    def _download(self) -> None:
+    def _download(self, cause: int) -> None:
         self._halt()
         self._enable = Enable.HIGH
-        self._print(ROM_LINES.format(rst=RESET_NAMES[POWER_ON], boot=BOOT_DOWNLOAD) + "waiting for download\r\n")
-        self._rom = Rom(self.flash, self.MAC, self.uart.write, lambda: self._events.put(("boot", HARD_RESET)))
+        self._print(ROM_LINES.format(rst=RESET_NAMES[cause], boot=BOOT_DOWNLOAD) + "waiting for download\r\n")
+        restart, reload = (lambda event=event: self._events.put((event, HARD_RESET)) for event in ("boot", "download"))
+        self._rom = Rom(self.flash, self.MAC, self.uart.write, restart, reload)
 
     def _boot(self, cause: int) -> None:
         self._halt()
@@ -159,10 +166,11 @@ class Chip:
         if header[0] != _appimage.MAGIC:
             self._print(f"invalid header: 0x{int.from_bytes(header[:4], 'little'):08x}\r\n" * 3)
             return False
-        lines = ["configsip: 0, SPIWP:0xee", "mode:DIO, clock div:2"]
+        lines = ["configsip: 0, SPIWP:0xee", PADS, "mode:DIO, clock div:2"]
         try:
             segments = _appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])
             lines += [f"load:0x{load_address:08x},len:{length}" for _, load_address, length in segments]
+            lines.insert(4, "ho 0 tail 12 room 4")  # between the first two
         except ValueError:  # damaged: the ROM gives up without a word, and its watchdog bites
             return False
         lines.append(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}")

@@ -96,10 +96,18 @@ class Rom:
         mac: 6 bytes, the board's address.
         send: takes the bytes that go to the host.
         restart: called when the host asks for the program to be run.
+        reload: called when it asks for download mode anew.
     """
 
-    def __init__(self, flash: Flash, mac: bytes, send: Callable[[bytes], None], restart: Callable[[], None]) -> None:
-        self._flash, self._send, self._restart = flash, send, restart
+    def __init__(
+        self,
+        flash: Flash,
+        mac: bytes,
+        send: Callable[[bytes], None],
+        restart: Callable[[], None],
+        reload: Callable[[], None],
+    ) -> None:
+        self._flash, self._send, self._restart, self._reload = flash, send, restart, reload
         self._registers = Registers(mac)
         self._slip = Slip()
         self._stub = False
@@ -177,9 +185,12 @@ class Rom:
             raise ValueError("data without a beginning")
         self._writer.write(body[16:])
 
-    def _end(self, body: bytes, stay: int) -> None:
+    def _end(self, body: bytes, keep: int) -> None:
+        """Leave flash mode; 0 restarts. The strapping pins are read at EN only: such a restart is in download mode."""
         self._writer = None
-        if not stay:
+        if not keep:
+            self._then = self._reload
+        elif not self._stub:  # to the ROM, 1 says "run the program"; a stub stays
             self._then = self._restart
 
     def _md5(self, body: bytes, address: int, length: int) -> bytes:

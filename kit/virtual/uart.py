@@ -69,7 +69,7 @@ class Telnet:
         self._send(bytes([IAC, answer, option]))
 
     def _subnegotiation(self, body: bytes) -> None:
-        if len(body) < 2 or body[0] != COM_PORT:
+        if len(body) < 2 or body[0] != COM_PORT or body[1] >= SERVER_OFFSET:  # from there on they are a server's
             return
         command, value = body[1], body[2:]
         if command == SET_CONTROL and value:

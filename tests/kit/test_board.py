@@ -9,8 +9,10 @@ import pytest
 import kit
 from kit import base
 from kit.address import resolve
-from kit.board import Board
+from kit.board import CORRUPT, Board
 from kit.errors import AddressError, BoardError, ImageError, TableError
+from kit.loader import download_mode
+from kit.port import open_port
 from kit.update_image import UpdateImage, build
 from kit.virtual import join
 from kit.virtual.control import register_path
@@ -67,6 +69,26 @@ def test_ready_does_nothing_on_a_ready_board(board: Board, monkeypatch: pytest.M
     board.ready(2)
     monkeypatch.setattr(Board, "flash", lambda *_: pytest.fail("it flashed again"))
     board.ready(2)
+
+
+def test_a_program_that_only_prints_does_not_lock_the_board(board: Board, tmp_path: Path):
+    app = kit.new_app(tmp_path / "app")
+    (app / "main.py").write_text("def run():\n    while True:\n        print('hello world')\n")
+    board.ready(2)
+    board.flash(build("2.0.0", board=board, app=app))
+    assert board.reset().count("hello world\r\n") > 100
+    board.ready(2)
+
+
+def test_ready_on_a_chip_that_another_project_has_used(board: Board, tmp_path: Path):
+    board.flash(build("1.0.0", board=board))
+    with open_port(board.address) as port, download_mode(port) as loader:
+        loader.write([(0x310000, b"SPIFFS" * 1000)])
+    assert CORRUPT in board.reset()
+    with pytest.raises(BoardError, match=r"erase=True"):
+        board.install()
+    board.ready(2)
+    assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
 
 
 def test_console_shows_what_the_board_says(board: Board, capsys: pytest.CaptureFixture):

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from esptool import cmds
+
 from kit import base_image
+from kit.port import open_port
 from kit.update_image import build
 
 
@@ -34,3 +37,12 @@ def test_read_flash(start: Callable, tool: Callable[..., str], tmp_path: Path):
     virtual = start()
     tool("esptool", "--port", virtual.serial, "read-flash", "0x100", "0x3000", "part.bin")
     assert (tmp_path / "part.bin").read_bytes() == data[0x100:0x3100]
+
+
+def test_the_loader_stays_when_the_host_leaves_it_so(start: Callable):
+    """`--after no-reset`, then `--before no-reset`: the strapping pins still say download mode."""
+    with open_port(start().serial) as port:
+        esp = cmds.run_stub(cmds.detect_chip(port))
+        esp.soft_reset(stay_in_bootloader=True)
+        assert b"waiting for download" in port.read_until(b"waiting for download\r\n")
+        assert cmds.detect_chip(port, connect_mode="no-reset").CHIP_NAME == "ESP32"

@@ -48,6 +48,12 @@ def test_a_255_in_a_setting_is_doubled_both_ways(peer: Peer):
     assert peer.sent == [SB + COM_PORT + b"\x6e\xff\xff\xf0" + SE]
 
 
+def test_a_command_that_is_no_clients_is_ignored(peer: Peer):
+    peer.telnet.feed(SB + COM_PORT + b"\xc8\x01" + SE + SB + COM_PORT + b"\x05\x08" + SE)
+    assert peer.sent == [SB + COM_PORT + b"\x69\x08" + SE]
+    assert peer.lines == [(True, False)]
+
+
 def test_lines_follow_dtr_and_rts(peer: Peer):
     for value in (8, 11, 9, 12):
         peer.telnet.feed(SB + COM_PORT + bytes([5, value]) + SE)

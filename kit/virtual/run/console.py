@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from queue import SimpleQueue
 
 from .frames import SERIAL
 from .interrupt import OFF, pending
 from .link import Link
+
+SECONDS_PER_BYTE = 10 / 115200  # MICROPY_HW_UART_REPL_BAUD, eight data bits between start and stop
+LONGEST_DEBT = 0.002  # s; shorter waits are saved up, since sleep() is not finer
 
 
 class Console:
@@ -17,6 +21,7 @@ class Console:
         self.link = Link(self._receive)
         self._queue: SimpleQueue[bytes] = SimpleQueue()
         self._bytes: deque[int] = deque()
+        self._owed = 0.0  # s
 
     def _receive(self, data: bytes) -> None:
         if pending.char != OFF and pending.char in data:
@@ -35,7 +40,12 @@ class Console:
         return self._bytes.popleft()
 
     def write(self, data: bytes) -> None:
+        """Send bytes at the UART's speed: a program that only prints must not drown the host."""
         self.link.send(SERIAL, data)
+        self._owed += len(data) * SECONDS_PER_BYTE
+        if self._owed >= LONGEST_DEBT:
+            owed, self._owed = self._owed, 0.0
+            time.sleep(owed)
 
     def print(self, text: str) -> None:
         """Send text with the UART's line ends."""

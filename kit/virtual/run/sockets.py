@@ -179,9 +179,10 @@ class Socket:
     def readinto(self, buf: bytearray, n: int = -1) -> int | None:
         view = memoryview(buf)
         data = self.read(len(view) if n < 0 else n)
-        if data is not None:
-            view[: len(data)] = data
-        return data and len(data)
+        if data is None:
+            return None
+        view[: len(data)] = data
+        return len(data)
 
 
 Socket.__name__ = Socket.__qualname__ = "socket"

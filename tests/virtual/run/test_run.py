@@ -684,7 +684,7 @@ def test_a_lot_of_data_passes(raw):
     done = asyncio.Event()
     async def serve(reader, writer):
         total = 0
-        while n := await reader.readinto(buf):
+        while (n := await reader.readinto(buf)) != 0:  # at the end 0, and nothing that is only false
             total += n
         writer.write(b'%d' % total)
         await writer.drain()
