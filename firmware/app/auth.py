@@ -42,9 +42,12 @@ def is_password(password):
     if not isinstance(password, str):
         return False
     stored = settings.blob("password")
-    if stored is None:
-        return _is_same(password.encode(), _DEFAULT)
-    return _is_same(hash_password(password, stored[:_SALT]), stored[_SALT:])
+    try:
+        if stored is None:
+            return _is_same(password.encode(), _DEFAULT)
+        return _is_same(hash_password(password, stored[:_SALT]), stored[_SALT:])
+    except ValueError:  # JSON can hold what UTF-8 cannot
+        return False
 
 
 def is_acceptable(password):

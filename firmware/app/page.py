@@ -37,4 +37,5 @@ _LOGGED_IN = "<p>You are logged in. POST /update takes an update image.</p>"
 
 def index(info, is_logged_in):
     """Return the HTML of the first page; `info` is what GET /info answers."""
-    return _PAGE.format(colour=COLOUR, form=_LOGGED_IN if is_logged_in else _FORM, **info)
+    texts = {key: str(value).replace("&", "&amp;").replace("<", "&lt;") for key, value in info.items()}
+    return _PAGE.format(colour=COLOUR, form=_LOGGED_IN if is_logged_in else _FORM, **texts)

@@ -14,7 +14,7 @@ import wifi
 from errors import UpdateError
 from esp32 import Partition
 from microdot import redirect
-from server import Server
+from server import Server, fields
 from updater import Updater
 
 _STATES = {0: "NEW", 1: "PENDING_VERIFY", 2: "VALID", 3: "INVALID", 4: "ABORTED"}  # esp_ota_img_states_t
@@ -75,17 +75,9 @@ async def get_info(request):
     return info()
 
 
-# JSON or a form; what is neither has no fields.
-def _field(request, name):
-    try:
-        return (request.json or request.form or {}).get(name)
-    except (ValueError, AttributeError):
-        return None
-
-
 @app.post("/login")
 async def login(request):
-    if not auth.is_password(_field(request, "password")):
+    if not auth.is_password((await fields(request)).get("password")):
         return "Invalid password!", 401
     token = auth.new_token()
     cookie = f"token={token}; Path=/; Max-Age={auth.LIFETIME}; HttpOnly; SameSite=Strict"
@@ -110,9 +102,10 @@ def _refuse_stranger():
 async def change_password(request):
     if not auth.is_token(auth.token_of(request)):
         return _refuse_stranger()
-    if not auth.is_password(_field(request, "password")):
+    asked = await fields(request)
+    new = asked.get("new")
+    if not auth.is_password(asked.get("password")):
         return "Invalid password!", 401
-    new = _field(request, "new")
     if not auth.is_acceptable(new):
         body = {
             "error": "BAD_PASSWORD",
@@ -138,15 +131,18 @@ async def update(request):
     token = auth.token_of(request)
     if not (auth.is_token(token) or auth.is_basic(request)):
         return _refuse_stranger()
+    is_first = not updater.is_busy()
+    if is_first:
+        _upload_token = token
     try:
         _check(request)
         sha256, md5 = _digests(request.headers)
-        if not updater.is_busy():
-            _upload_token = token
         result = await updater.receive(
             request.g.body, request.content_length, request.args.get("force") == "1", sha256, md5
         )
     except UpdateError as error:
+        if is_first:
+            _upload_token = None
         return error.body(), error.status
     _restarting = asyncio.create_task(_restart())
     return result
@@ -166,15 +162,20 @@ def _check(request):
 # `Content-Digest: sha-256=:BASE64:` is RFC 9530; `x-MD5: HEX` is what the Arduino world has.
 def _digests(headers):
     """Return the SHA-256 and MD5 that a request announces, None for each that it does not."""
-    sha256, md5 = headers.get("Content-Digest"), headers.get("x-MD5")
+    sha256, md5 = headers.get("Content-Digest", ""), headers.get("x-MD5")
+    _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
-        if sha256:
-            sha256 = binascii.a2b_base64(sha256.split("sha-256=:", 1)[1].split(":", 1)[0])
-        if md5:
-            md5 = binascii.unhexlify(md5)
+        sha256 = _whole(binascii.a2b_base64(sha256.split(":")[1]), 32) if is_sha256 else None
+        md5 = _whole(binascii.unhexlify(md5), 16) if md5 is not None else None
     except (ValueError, IndexError):
         raise UpdateError("MD5", "The announced digest cannot be read.", "Send 32 hex digits, or sha-256=:BASE64:.")
     return sha256, md5
+
+
+def _whole(digest, length):
+    if len(digest) != length:
+        raise ValueError
+    return digest
 
 
 # The answer has a second to reach the client.

@@ -16,7 +16,14 @@ from kit.standin import image_set
 from kit.update_image import UpdateImage, build
 
 PASSWORD, WIFI_PASSWORD = "a password of our own", "virtual-password"
-WRONG_DIGESTS = (("x-MD5", "0" * 32), ("x-MD5", "zz"), ("Content-Digest", "sha-256=:AAAA:"), ("Content-Digest", "md5"))
+WRONG_DIGESTS = (
+    ("x-MD5", "0" * 32),
+    ("x-MD5", "zz"),
+    ("x-MD5", ""),
+    ("Content-Digest", "sha-256=:AAAA:"),
+    ("Content-Digest", "sha-256=::"),
+    ("Content-Digest", "sha-256="),
+)
 VALID, PENDING_VERIFY, NEW = otadata.VALID, otadata.PENDING_VERIFY, otadata.NEW
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
 BOTH = [(1, VALID), (2, PENDING_VERIFY)]
@@ -82,7 +89,10 @@ def test_login(board) -> None:
     wrong = board.post("/login", json={"password": "guess"})
     assert (wrong.status_code, wrong.text) == (401, "Invalid password!")
     broken = {"data": b"{", "headers": {"Content-Type": "application/json"}}
-    for body in (broken, {"json": [1]}, {"json": {"password": 1}}, {"data": {"x": "y"}}, {}):
+    surrogate = broken | {"data": b'{"password": "\\ud800"}'}
+    deep = broken | {"data": b"[" * 1000}
+    long = {"json": {"password": "x" * 2000}}
+    for body in (broken, surrogate, deep, long, {"json": [1]}, {"json": {"password": 1}}, {"data": {"x": "y"}}, {}):
         assert board.post("/login", **body).status_code == 401
     for body in ({"json": {"password": PASSWORD}}, {"data": {"password": PASSWORD}}):
         response = board.post("/login", **body)
@@ -188,7 +198,11 @@ def test_refusals(board, make_image, image_file: Path) -> None:
         assert_refused(board.update(data, headers={name: value}), 422, "UPDATE_ERROR_MD5")
     assert_refused(board.update(iter([data])), 411, "UPDATE_ERROR_SIZE")  # chunked
     assert records(board.flash) == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
-    basic = {"auth": ("admin", PASSWORD)}
+    cookie = {"cookies": {"token": board.token}}
+    board.log_in(PASSWORD)
+    assert board.post("/password", data={"password": PASSWORD, "new": PASSWORD + "!"}, **cookie).status_code == 200
+    assert board.get("/progress", **cookie).status_code == 401  # its uploads have ended
+    basic = {"auth": ("admin", PASSWORD + "!"), "headers": {"Content-Digest": "sha-512=:of a kind not ours:"}}
     assert board.post("/update?force=1", data=make_image("1.0.0").data, **basic).json()["version"] == "1.0.0"
 
 
@@ -212,6 +226,26 @@ def test_dropped_upload(board, large, image_file: Path) -> None:
     assert board.get("/info").json()["version"] == "1.0.0"
     assert records(board.flash) == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
     assert board.update(image_file.read_bytes()).json()["slot"] == "ota_1"
+
+
+def test_small_bodies_follow_the_same_rules(interpreter, make_flash, serve) -> None:
+    board = serve(interpreter, make_flash(), PASSWORD, OTA_0, WIFI_PASSWORD, 60, 0.5)
+    board.log_in(PASSWORD)
+    for path in ("/login", "/update"):
+        with socket.create_connection(("127.0.0.1", board.port), timeout=20) as stalled:
+            lines = (f"POST {path} HTTP/1.1", "Content-Length: 500", f"Authorization: Bearer {board.token}")
+            stalled.sendall("\r\n".join((*lines, "", "")).encode() + b"short")
+            assert (b"401" if path == "/login" else b"UPDATE_ERROR_ABORT") in stalled.makefile("rb").read()
+    with start_upload(board, 300, b"\xe9" * 100) as cut:
+        cut.shutdown(socket.SHUT_WR)
+        assert b"UPDATE_ERROR_ABORT" in cut.makefile("rb").read()
+    body = b"password=guess"
+    head = f"POST /login HTTP/1.1\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", board.port), timeout=20) as polite:
+        polite.sendall(head.encode())
+        assert polite.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        polite.sendall(body)
+        assert b"401" in polite.makefile("rb").readline()
 
 
 def test_stalled_upload(interpreter, make_flash, serve, large) -> None:

@@ -1,5 +1,6 @@
 """What MicroPython has and CPython has not."""
 
+import asyncio
 import gc
 import os
 import sys
@@ -23,5 +24,14 @@ os.uname = lambda: Uname("esp32", _chip.machine)
 gc.threshold = lambda amount: None
 gc.mem_free = lambda: 100_000
 sys.print_exception = lambda error: traceback.print_exception(error, file=sys.stdout)
+
+
+async def readinto(self, view):
+    data = await self.read(len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+asyncio.StreamReader.readinto = readinto
 time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000
 time.ticks_diff = lambda end, start: end - start
