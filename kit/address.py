@@ -34,6 +34,8 @@ def resolve(address: str | None = None) -> Address:
     Raises:
         AddressError: several boards could be meant; it lists them.
     """
+    if address is not None and not isinstance(address, str):
+        raise AddressError(f"{address!r} is not an address.", 'Give a text, such as "/dev/ttyUSB0" or "virtual".')
     if address:
         return Address(address, "asked for")
     if from_environment := os.environ.get("KIT_BOARD"):

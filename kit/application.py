@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -44,7 +45,10 @@ def new_app(folder: str | Path) -> Path:
         return folder
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
-    return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+    try:
+        return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{folder} cannot be made: {error.strerror or error}.", "Choose another place.") from None
 
 
 def set_constant(path: str | Path, name: str, value: str) -> str:
@@ -72,6 +76,8 @@ def pack(app_dir: str | Path, *, compiled: bool) -> bytes:
     Raises:
         ImageError: no such folder, no main.py in it, or a syntax error, with file and line.
     """
+    if not isinstance(app_dir, str | os.PathLike):
+        raise ImageError(f"{app_dir!r} is no folder.", 'Give the one that kit.new_app("my_app") returned.')
     files = {}
     for name, data in sorted(_read(Path(app_dir)).items()):
         if not name.endswith(".py"):

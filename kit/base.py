@@ -77,6 +77,8 @@ def _bootloader_length(data: bytes) -> int:
 
 def is_virtual(board: Board | None) -> bool:
     """Tell whether this board, or without one the board at the current address, is virtual."""
+    if isinstance(board, str | bytes):
+        raise ImageError(f"{board!r} is an address, not a board.", "Give what kit.connect() returned: board=board.")
     if board is not None:
         return board.is_virtual
     from kit.address import resolve

@@ -117,7 +117,8 @@ class Board:
 
     def _check(self, image: UpdateImage, erase: bool, confirm: bool) -> None:
         if not isinstance(image, UpdateImage):
-            raise ImageError(f"{image!r} is not an update image.", 'Build one: kit.build("1.0.0", board=board).')
+            name = type(image).__name__
+            raise ImageError(f"A {name} is not an update image.", 'Build one: kit.build("1.0.0", board=board).')
         if image.is_stand_in and not self.is_virtual:
             raise ImageError("A stand-in does not run on a real chip.", "Build the image with board=board.")
         if erase and not (confirm or self.is_virtual):

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 
 from kit.errors import AddressError, BoardError, ImageError, UpdateError
+from kit.image import read_file
 from kit.progress import Progress
 from kit.settings import settings
 
@@ -92,9 +92,9 @@ class OtaClient:
     """
 
     def __init__(self, url: str, *, virtual: bool | None = None) -> None:
-        self.url = (url if "://" in url else f"http://{url}").rstrip("/")
-        if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
+        if not _is_web_address(url):
             raise AddressError(f"{url!r} is not the address of a web server.", "Use board.url.")
+        self.url = _with_scheme(url).rstrip("/")
         self._virtual = virtual
         self._token: str | None = None  # stays in memory
 
@@ -103,7 +103,12 @@ class OtaClient:
 
     def info(self) -> Info:
         """Return what the board says of itself."""
-        return Info(_answer(self._reach("GET", "/info")))
+        info = Info(_answer(self._reach("GET", "/info")))
+        if "version" not in info:
+            raise BoardError(
+                f"What answers at {self.url} is not our firmware.", "Check that board.url is this address."
+            )
+        return info
 
     def login(self, password: str | None = None) -> None:
         """Get a token with the OTA password from the settings, and print for how long it is good.
@@ -318,6 +323,18 @@ class _Sender(threading.Thread):
         self.seconds = self.elapsed()
 
 
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+def _is_web_address(url: object) -> bool:
+    try:
+        parts = urlsplit(_with_scheme(url))
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except (TypeError, ValueError):  # not a text; brackets or a port that make no sense
+        return False
+
+
 def _answer(response: requests.Response) -> dict:
     """Return the board's answer, or raise what it says."""
     try:
@@ -354,12 +371,8 @@ def _log_in() -> BoardError:
 def _bytes(image: UpdateImage | str | os.PathLike | bytes) -> bytes:
     if isinstance(image, bytes | bytearray):
         return bytes(image)
-    if not isinstance(image, str | os.PathLike):
-        return image.data
-    try:
-        return Path(image).read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"The file {image} cannot be read: {error.strerror}.",
-            "kit.build(version).save(path) writes an update image.",
-        ) from None
+    if isinstance(image, str | os.PathLike):
+        return read_file(image)
+    if not hasattr(image, "data"):
+        raise ImageError(f"A {type(image).__name__} is no update image.", 'Build one: kit.build("1.1.0", board=board).')
+    return image.data

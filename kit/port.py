@@ -142,8 +142,10 @@ def _opened(address: str) -> serial.SerialBase:
                 port = serial.serial_for_url(address, BAUD_RATE, timeout=1, exclusive=True, do_not_open=True)
             port.open()
             return port
-        except (serial.SerialException, ValueError) as error:
-            if isinstance(error, ValueError) or "refused" not in str(error) or time.monotonic() > deadline:
+        except (ValueError, TypeError):  # a URL that makes no sense to pyserial
+            raise AddressError(f"{address} is not the address of a port.", _advice("")) from None
+        except serial.SerialException as error:
+            if "refused" not in str(error) or time.monotonic() > deadline:
                 raise AddressError(f"The port {address} cannot be opened: {error}.", _advice(str(error))) from None
             time.sleep(0.02)
 
@@ -151,6 +153,8 @@ def _opened(address: str) -> serial.SerialBase:
 def _advice(reason: str) -> str:
     if "ermission" in reason:
         return "Join the group that owns the port (often `sudo usermod -aG dialout $USER`), then log in again."
-    if "busy" in reason or "exclusively lock" in reason or "refused" in reason:
+    if "refused" in reason:
+        return "Is the board on? If it is, close the other program that uses it: a terminal, another notebook."
+    if "busy" in reason or "exclusively lock" in reason:
         return "Close the other program that uses the board: a terminal, another notebook."
     return "Check the cable and the name of the port; kit.connect() without a name looks for it."

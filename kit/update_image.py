@@ -137,7 +137,7 @@ def build(
 
 
 def _check_version(version: str) -> None:
-    if not VERSION.fullmatch(version) or len(version) > MAX_VERSION:
+    if not isinstance(version, str) or not VERSION.fullmatch(version) or len(version) > MAX_VERSION:
         raise ImageError(
             f"{version!r} is no version of an update.",
             f'Give three numbers such as "1.1.0", or "1.1.0-rc.1", in at most {MAX_VERSION} characters.',

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 from kit.settings import DEMO
 from kit.virtual.chip import Chip
@@ -17,31 +19,43 @@ from kit.virtual.flash import Flash, FlashInUseError
 from kit.virtual.ports import HOST
 
 IN_USE = 3  # exit code; kit.connect reads it
+SLOWEST = 100  # times a chip's waits
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: kit.connect shows it to learners."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message}\n")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kit.virtual", description="A virtual ESP32 on this computer.")
-    parser.add_argument("--flash", type=Path, help="flash file, kept (default: KIT_FLASH, else a blank one, not kept)")
+    parser = Parser(prog="python -m kit.virtual", description="A virtual ESP32 on this computer.")
+    named = os.environ.get("KIT_FLASH")
+    parser.add_argument(
+        "--flash", type=file, default=named, help="flash file, kept (default: KIT_FLASH, else a blank one, not kept)"
+    )
     parser.add_argument("--serial", type=int, default=0, metavar="PORT", help="TCP port of the serial port")
     parser.add_argument("--http", type=int, default=0, metavar="PORT", help="TCP port of the board's port 80")
     parser.add_argument(
-        "--pace", type=float, help="1 waits as long as a chip's flash, 0 not (default: KIT_PACE, else 1)"
+        "--pace",
+        type=pace,
+        default=os.environ.get("KIT_PACE") or "1",
+        help="1: as slow as a chip's flash, 0: no waits (default: KIT_PACE, else 1)",
     )
     parser.add_argument("--leased", action="store_true", help=argparse.SUPPRESS)  # ends with the last kernel
-    options = parser.parse_args()
-    options.flash = options.flash or (Path(os.environ["KIT_FLASH"]) if os.environ.get("KIT_FLASH") else None)
-    if options.pace is None:
-        options.pace = pace_from_environment(parser)
-    if options.pace < 0:
-        parser.error("--pace is 0 or more")
-    return options
+    return parser.parse_args()
 
 
-def pace_from_environment(parser: argparse.ArgumentParser) -> float:
-    try:
-        return float(os.environ.get("KIT_PACE") or 1)
-    except ValueError:
-        parser.error(f"KIT_PACE is {os.environ['KIT_PACE']!r}: it must be a number, such as 1 or 0")
+def file(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def pace(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= SLOWEST:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no pace. Set KIT_PACE to a number from 0 to {SLOWEST}, such as 1.")
 
 
 def main() -> int:
@@ -54,12 +68,17 @@ def run(options: argparse.Namespace, flash_file: Path) -> int:
     ended = threading.Event()
     try:
         flash = Flash(flash_file, options.pace)
-        chip = Chip(flash, DEMO, options.serial, options.http)
     except FlashInUseError:
         print(f"{flash_file} is in use by another virtual board. End that one, or name another file.", file=sys.stderr)
         return IN_USE
     except (OSError, ValueError) as error:
-        print(f"The virtual board cannot start: {error}.", file=sys.stderr)
+        reason = getattr(error, "strerror", None) or error
+        print(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).", file=sys.stderr)
+        return 1
+    try:
+        chip = Chip(flash, DEMO, options.serial, options.http)
+    except (OSError, OverflowError) as error:
+        print(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.", file=sys.stderr)
         return 1
     control = Control(ended.set if options.leased else lambda: None)
     for number in (signal.SIGINT, signal.SIGTERM):

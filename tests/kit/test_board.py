@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import kit
 from kit import base
 from kit.address import resolve
 from kit.board import CORRUPT, Board
-from kit.errors import AddressError, BoardError, ImageError, TableError
+from kit.errors import AddressError, BoardError, ImageError, KitError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
 from kit.update_image import UpdateImage, build
@@ -104,6 +105,51 @@ def test_a_blank_board_has_no_partitions(board: Board):
 def test_install_needs_micropython(board: Board):
     with pytest.raises(BoardError, match=r"Has it been flashed\?"):
         board.install()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("KIT_PACE", "abc", "Set KIT_PACE to a number from 0 to 100"),
+        ("KIT_PACE", "-1", "Set KIT_PACE to a number from 0 to 100"),
+        ("KIT_PACE", "inf", "Set KIT_PACE to a number from 0 to 100"),
+        ("KIT_PACE", "nan", "Set KIT_PACE to a number from 0 to 100"),
+        ("KIT_FLASH", "/", "/ cannot be a flash: Is a directory. Name another file"),
+        ("KIT_FLASH", __file__, "Name another file"),
+    ],
+)
+def test_a_virtual_board_that_cannot_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+):
+    monkeypatch.setenv("KIT_FLASH", str(tmp_path / "flash.bin"))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BoardError) as caught:
+        kit.connect()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: kit.connect(5), AddressError),
+        (lambda: kit.connect("rfc2217://").reset(), AddressError),
+        (lambda: kit.connect("rfc2217://127.0.0.1:x").reset(), AddressError),
+        (lambda: kit.build(1.1), ImageError),
+        (lambda: kit.build(None), ImageError),
+        (lambda: kit.build("1.0.0", app=5), ImageError),
+        (lambda: kit.build("1.0.0", board="virtual"), ImageError),
+        (lambda: kit.new_app("/proc/nothing"), ImageError),
+        (lambda: kit.OtaClient(None), AddressError),
+        (lambda: kit.OtaClient("http://[::1"), AddressError),
+    ],
+)
+def test_wrong_arguments_are_named(call: Callable[[], object], error: type[KitError]):
+    with pytest.raises(error) as caught:
+        call()
+    assert caught.value.cause
+    assert caught.value.advice
 
 
 def test_no_such_port():
