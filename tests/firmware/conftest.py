@@ -236,14 +236,14 @@ def serve() -> Iterator[Callable[..., Board]]:
     """Function that starts the application on a flash file, and returns once it listens."""
     boards = []
 
-    def start(interpreter: Interpreter, flash: Path, *arguments: object) -> Board:
+    def start(interpreter: Interpreter, flash: Path, *arguments: object, body: str = "serve") -> Board:
         # The port stays bound until the board listens on it, so that nobody else gets it.
         with socket.socket() as reserved:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.bind(("127.0.0.1", 0))
             port = reserved.getsockname()[1]
             process = subprocess.Popen(
-                interpreter.arguments("serve", "serve", flash, port, *arguments),
+                interpreter.arguments(body, "serve", flash, port, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

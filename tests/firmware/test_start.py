@@ -1,0 +1,81 @@
+"""The image that a real board gets, on a real MicroPython: compiled, in littlefs, mounted and started by the boot files.
+
+Nothing of the application is on the interpreter's path here; it has the heap of a board.
+"""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kit import otadata
+from kit.base import BaseImage
+from kit.image import make
+from kit.settings import hash_password
+from kit.standin import image_set
+from kit.table import MICROPYTHON_OTA
+from kit.update_image import UpdateImage, build
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
+OTADATA, OTA_1 = 0xD000, 0x190000
+PASSWORD = "a password of our own"
+
+
+@pytest.fixture(scope="session")
+def bare(compiled, tmp_path_factory: pytest.TempPathFactory):
+    """A real MicroPython that knows the chip's modules and the boot file slot.py, and no more."""
+    folder = tmp_path_factory.mktemp("bare")
+    chip = [path.stem for path in (*(ROOT / "kit/virtual/board").glob("*.py"), *(HERE / "chip").rglob("*.py"))]
+    for name in {*chip, "slot", "start", "_otadata"} - {"__init__"}:
+        (folder / f"{name}.mpy").write_bytes((compiled.folders[0] / f"{name}.mpy").read_bytes())
+    return type(compiled)(compiled.name, compiled.command, (folder,))
+
+
+@pytest.fixture(scope="session")
+def release() -> BaseImage:
+    """As large as MicroPython's release, and no stand-in."""
+    descriptor = image_set().app[0x20:0x120]
+    app = make([(0x3F400020, descriptor.ljust(RELEASE_SIZE - 1024, b"\x5a")), (0x40080000, bytes(256))], 0x40080000)
+    return BaseImage(b"", MICROPYTHON_OTA, app, is_stand_in=False, name="release")
+
+
+def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
+    return build(version, base=base, board=SimpleNamespace(is_virtual=False))
+
+
+def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> None:
+    old, new = for_a_chip("1.0.0", release), for_a_chip("1.1.0", release)
+    salt = os.urandom(16)
+    stored = (salt + hash_password(PASSWORD, salt)).hex()
+    flash = make_flash(slot_0=old.data)
+    board = serve(bare, flash, stored, 0x10000, body="start")
+    info = board.get("/info").json()
+    assert (info["name"], info["version"], info["chip"], info["running"]) == ("esp32-ota", "1.0.0", "ESP32", "ota_0")
+    assert info["sketch_size"] == old.size
+
+    board.log_in(PASSWORD)
+    answer = board.update(new.data, headers={"x-MD5": new.md5})
+    assert answer.status_code == 200, board.output()
+    assert answer.json()["version"] == "1.1.0"
+    assert board.wait() == 42, board.output()  # machine.reset
+
+    with flash.open("r+b") as file:  # what the bootloader does
+        file.seek(OTADATA + 0x1000)
+        file.write(otadata.pack(2, otadata.PENDING_VERIFY))
+    board = serve(bare, flash, stored, OTA_1, body="start")
+    board.wait_for("Update confirmed")
+    info = board.get("/info").json()
+    assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
+
+
+def test_a_real_chip_refuses_a_stand_in(bare, release: BaseImage, make_flash, serve) -> None:
+    salt = os.urandom(16)
+    stored = (salt + hash_password(PASSWORD, salt)).hex()
+    board = serve(bare, make_flash(slot_0=for_a_chip("1.0.0", release).data), stored, 0x10000, body="start")
+    board.log_in(PASSWORD)
+    answer = board.update(build("1.1.0", base=image_set()).data)
+    assert (answer.status_code, answer.json()["error"]) == (415, "UPDATE_ERROR_MAGIC_BYTE")
+    assert "stand-in" in answer.json()["message"]
