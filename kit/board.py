@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import serial
 
 from kit.application import firmware_dir
-from kit.contents import Contents, read_contents
+from kit.contents import FLASH_SIZE, Contents, read_contents
 from kit.errors import BoardError, ImageError, KitError
 from kit.image import FLASH_BASE
 from kit.loader import Loader, OnProgress, download_mode
@@ -97,6 +97,7 @@ class Board:
 
         Raises:
             ImageError: no update image, or a stand-in for a real board; nothing was written.
+            TableError: the bootloader would refuse its partition table; nothing was written.
             BoardError: the board is not there, or does not take the data.
         """
         self._check(image, erase, confirm)
@@ -119,6 +120,7 @@ class Board:
         if not isinstance(image, UpdateImage):
             name = type(image).__name__
             raise ImageError(f"A {name} is not an update image.", 'Build one: kit.build("1.0.0", board=board).')
+        image.base.table.check(FLASH_SIZE)
         if image.is_stand_in and not self.is_virtual:
             raise ImageError("A stand-in does not run on a real chip.", "Build the image with board=board.")
         if erase and not (confirm or self.is_virtual):

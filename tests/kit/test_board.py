@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from kit.board import CORRUPT, Board
 from kit.errors import AddressError, BoardError, ImageError, KitError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
+from kit.table import Partition, PartitionTable
 from kit.update_image import UpdateImage, build
 from kit.virtual import join
 from kit.virtual.control import register_path
@@ -183,6 +185,13 @@ def test_what_is_no_update_image_is_not_flashed(image: object):
 def test_a_stand_in_is_not_for_a_real_chip(app_folder: Path):
     image = build("1.0.0", app=app_folder, base=base.base_image())
     with pytest.raises(ImageError, match="does not run on a real chip"):
+        Board("/dev/ttyNothing").flash(image)
+
+
+def test_a_table_that_would_not_boot_is_not_flashed(real_image: UpdateImage):
+    too_far = PartitionTable((*real_image.base.table, Partition("more", 1, 0x81, 0x310000, 0x200000)))
+    image = replace(real_image, base=replace(real_image.base, table=too_far))
+    with pytest.raises(TableError, match="exceeds flash chip size"):
         Board("/dev/ttyNothing").flash(image)
 
 
