@@ -1,4 +1,4 @@
-"""The image that a real board gets, on a real MicroPython: compiled, in littlefs, mounted and started by the boot files.
+"""The image that a real board gets, on a real MicroPython: compiled, in littlefs, started by the boot files.
 
 Nothing of the application is on the interpreter's path here; it has the heap of a board.
 """
