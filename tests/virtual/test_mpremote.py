@@ -39,7 +39,8 @@ def test_a_folder_of_this_computer_can_be_mounted(port: str, tool: Callable[...,
     (tmp_path / "here/answer.py").write_text("number = 42\n")
     code = "import os, answer; print(os.getcwd(), os.listdir(), answer.number, list(open('answer.py')))"
     output = tool("mpremote", "connect", port, "mount", "here", "exec", code)
-    assert output.splitlines()[-1] == "/remote ['answer.py'] 42 ['number = 42\\n']"
+    # mpremote's own words may come before or after: it prints past its buffer
+    assert "/remote ['answer.py'] 42 ['number = 42\\n']" in output.splitlines()
 
 
 def test_an_error_reads_as_on_a_chip(port: str, tool: Callable[..., str]):
