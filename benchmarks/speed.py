@@ -37,7 +37,8 @@ def seconds(call, *arguments: object) -> float:
 
 def resident(process: subprocess.Popen) -> int:
     """Bytes in memory of the board and of the child in which its program runs (Linux)."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")  # each thread has its own list
+    children = [pid for file in threads for pid in file.read_text().split()]
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (process.pid, *children)]
     return sum(pages) * 4096
 
