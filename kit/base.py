@@ -45,7 +45,7 @@ class BaseImage:
             bootloader = data[: _bootloader_length(data)]
             start = table.OFFSET - FLASH_BASE
             partitions = PartitionTable.from_bytes(data[start : start + table.SIZE])
-            if len(partitions.slots) < 2:
+            if len(partitions.slots) < 2 or partitions.otadata is None:
                 raise ImageError("This release has no two slots, so it cannot be updated over the air.", ADVICE)
             app = data[partitions.slots[0].offset - FLASH_BASE :]
             parsed = AppImage.parse(app)

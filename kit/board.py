@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import serial
 
@@ -15,7 +15,7 @@ from kit.application import firmware_dir
 from kit.contents import FLASH_SIZE, Contents, read_contents
 from kit.errors import BoardError, ImageError, KitError
 from kit.image import FLASH_BASE
-from kit.loader import Loader, OnProgress, download_mode
+from kit.loader import download_mode
 from kit.ota import OtaClient
 from kit.port import open_port
 from kit.progress import Progress
@@ -26,6 +26,7 @@ from kit.update_image import UpdateImage, build
 
 HOLD = 0.1  # s in reset; esptool holds EN low as long
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
+SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
 UP = re.compile(
@@ -109,8 +110,9 @@ class Board:
             (table.slots[0].offset, image.data),
         ]
         with (
+            self._disturbed() as port,
             Progress("flash", sum(len(data) for _, data in files)) as progress,
-            self._download(progress.update) as loader,
+            download_mode(port, progress.update) as loader,
         ):
             if erase:
                 loader.erase()
@@ -128,12 +130,12 @@ class Board:
 
     def partitions(self) -> Contents:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
-        with self._download() as loader:
+        with self._disturbed() as port, download_mode(port) as loader:
             return read_contents(loader.read, self.is_virtual)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes of flash from `offset`; the board restarts afterwards."""
-        with self._download() as loader:
+        with self._disturbed() as port, download_mode(port) as loader:
             return loader.read(offset, size)
 
     def install(self) -> None:
@@ -156,14 +158,16 @@ class Board:
                 "The partition vfs holds data that are not MicroPython's, as after another project.",
                 "Erase the flash: board.flash(image, erase=True), on a real board with confirm=True too.",
             )
-        with self._port() as port, Progress("install", sum(map(len, files.values()))) as progress:
+        with (
+            self._disturbed() as port,
+            Progress("install", sum(map(len, files.values()))) as progress,
+            raw_repl(port) as repl,
+        ):
             done = 0
-            with raw_repl(port) as repl:
-                for name, data in files.items():
-                    repl.fs_writefile(name, data, chunk_size=1024)
-                    progress.update(done := done + len(data))
-                repl.exec(STORE_SETTINGS.format(blobs=blobs))
-            self._restart(port)
+            for name, data in files.items():
+                repl.fs_writefile(name, data, chunk_size=1024)
+                progress.update(done := done + len(data))
+            repl.exec(STORE_SETTINGS.format(blobs=blobs))
 
     def ready(self, lesson: int) -> None:
         """Bring the board, whatever runs on it, to where a lesson starts.
@@ -195,12 +199,12 @@ class Board:
         Raises:
             BoardError: it prints nothing.
         """
-        with self._port() as port:
+        with open_port(self.address) as port:
             return self._restart(port)
 
     def console(self, seconds: float = 10) -> None:
         """Print what the board says, for some seconds; interrupt the cell to stop earlier."""
-        with self._port() as port:
+        with open_port(self.address) as port:
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
                 port.timeout = min(left, 0.1)
@@ -208,19 +212,16 @@ class Board:
                 sys.stdout.flush()
 
     @contextmanager
-    def _port(self) -> Iterator[serial.SerialBase]:
+    def _disturbed(self) -> Iterator[serial.SerialBase]:
+        """Open the port for a verb that stops what runs; start the board again afterwards, also when the verb fails."""
         with open_port(self.address) as port:
-            yield port
-
-    @contextmanager
-    def _download(self, on_progress: OnProgress = lambda done: None) -> Iterator[Loader]:
-        """Give the flash to a verb, and start the board again afterwards, also when the verb has failed."""
-        with self._port() as port:
             try:
-                with download_mode(port, on_progress) as loader:
-                    yield loader
-            finally:
-                self._restart(port)
+                yield port
+            except BaseException:
+                with suppress(BoardError, serial.SerialException):  # the first error is the one to tell
+                    self._restart(port)
+                raise
+            self._restart(port)
 
     def _restart(self, port: serial.SerialBase) -> BootLog:
         port.dtr = False
@@ -238,10 +239,10 @@ class Board:
 
 def _read_until_up(port: serial.SerialBase) -> bytes:
     data = b""
-    deadline = time.monotonic() + UP_TIMEOUT
+    started = time.monotonic()
     port.timeout = 0.05
-    while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and time.monotonic() < deadline:
+    while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and len(data) < LOG_LIMIT:
         data += port.read(max(1, port.in_waiting))
-        if len(data) > LOG_LIMIT:
+        if time.monotonic() - started > (UP_TIMEOUT if data else SILENCE):
             break
     return data

@@ -6,6 +6,7 @@ import re
 import select
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 
 from kit.virtual.ports import listening, reserve
@@ -127,7 +128,11 @@ class Uart:
             client.setblocking(False)
             with self._lock:
                 self._client = client
-            self._talk(client)
+            try:
+                self._talk(client)
+            except Exception:  # a fault of ours must not take the port away
+                traceback.print_exc()
+            self._hang_up(client)
             self._listener = listening(self.port)
 
     def _talk(self, client: socket.socket) -> None:
@@ -138,6 +143,8 @@ class Uart:
                     self._on_data(plain)
         except OSError:
             pass  # the client went away without a word; that ends the talk like a goodbye
+
+    def _hang_up(self, client: socket.socket) -> None:
         with self._lock:
             client.close()
             self._client = None

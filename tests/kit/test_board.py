@@ -154,6 +154,29 @@ def test_wrong_arguments_are_named(call: Callable[[], object], error: type[KitEr
     assert caught.value.advice
 
 
+def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kit.board.SILENCE", 0.1)
+    with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
+        Board("loop://").reset()  # pyserial's own: it gives back what it gets
+
+
+def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pytest.MonkeyPatch):
+    def silent(self: Board, port: object) -> None:
+        raise BoardError("The board prints nothing.", "Check its power.")
+
+    monkeypatch.setattr(Board, "_restart", silent)
+    with pytest.raises(TableError, match="blank"):
+        board.partitions()
+
+
+def test_a_board_runs_on_after_a_verb_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch):
+    board.ready(2)
+    monkeypatch.setattr("kit.board.STORE_SETTINGS", "raise ValueError('{blobs}'[:0])")
+    with pytest.raises(BoardError):
+        board.install()
+    assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
+
+
 def test_no_such_port():
     with pytest.raises(AddressError, match=r"The port /dev/ttyNothing cannot be opened.*Check the cable"):
         kit.connect("/dev/ttyNothing").reset()

@@ -1,6 +1,7 @@
 import pytest
 
-from kit.virtual.uart import Telnet
+from kit.port import open_port
+from kit.virtual.uart import Telnet, Uart
 
 IAC, SB, SE, DO, WILL, WONT = b"\xff", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd", b"\xff\xfb", b"\xff\xfc"
 COM_PORT = b"\x2c"
@@ -58,3 +59,15 @@ def test_lines_follow_dtr_and_rts(peer: Peer):
     for value in (8, 11, 9, 12):
         peer.telnet.feed(SB + COM_PORT + bytes([5, value]) + SE)
     assert peer.lines == [(True, False), (True, True), (False, True), (False, False)]
+
+
+def test_a_fault_of_ours_does_not_take_the_port_away(capfd: pytest.CaptureFixture):
+    def fail(data: bytes) -> None:
+        raise RuntimeError("a fault")
+
+    uart = Uart(0, fail, lambda dtr, rts: None)
+    uart.start()
+    for _ in range(2):
+        with open_port(f"rfc2217://127.0.0.1:{uart.port}") as port:
+            port.write(b"x")
+    assert "a fault" in capfd.readouterr().err
