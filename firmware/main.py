@@ -3,12 +3,17 @@
 import sys
 
 import slot
+import starts
 
 try:
+    starts.count()
     slot.start()
 except slot.SlotError as error:
-    print(f"No application was started: {error}. Flash one: board.flash(kit.build('1.0.0')).")
-    slot.roll_back()
+    print(f"No application was started: {error}.")
+    starts.leave()
+except KeyboardInterrupt:
+    starts.clear()  # somebody is here: this start did not fail
+    raise
 except Exception as error:
     sys.print_exception(error)
     slot.roll_back()

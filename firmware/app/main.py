@@ -4,6 +4,7 @@ import asyncio
 
 import settings
 import slot
+import starts
 import web
 import wifi
 from esp32 import Partition
@@ -26,7 +27,9 @@ async def _main():
     name, password = settings.wifi()
     if not name:
         print("No Wi-Fi network is set. Run board.install() over USB.")
-        return slot.roll_back()
+        slot.roll_back()
+        return starts.clear()  # another version would not find one either
+    starts.clear()
     if slot.is_unconfirmed():
         await _start_on_probation(name, password)
     else:

@@ -72,7 +72,8 @@ def modules() -> dict[str, Path]:
     """Every module of the firmware, the stand-ins, the chip and the bodies, by the name that it is imported by."""
     folders = (ROOT / "firmware/app", ROOT / "kit/virtual/board", HERE / "chip", HERE / "bodies")
     found = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
-    boot = {"slot": ROOT / "firmware/slot.py", "boot_main": ROOT / "firmware/main.py"}
+    boot = {path.stem: path for path in (ROOT / "firmware").glob("*.py") if path.stem != "main"}
+    boot["boot_main"] = ROOT / "firmware/main.py"
     return found | boot | {"_otadata": ROOT / "kit/otadata.py"}
 
 
@@ -233,10 +234,12 @@ class Board:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Board]]:
-    """Function that starts the application on a flash file, and returns once it listens."""
+    """Function that starts the application on a flash file, and returns once it has printed `until`."""
     boards = []
 
-    def start(interpreter: Interpreter, flash: Path, *arguments: object, body: str = "serve") -> Board:
+    def start(
+        interpreter: Interpreter, flash: Path, *arguments: object, body: str = "serve", until: str = "URL: http://"
+    ) -> Board:
         # The port stays bound until the board listens on it, so that nobody else gets it.
         with socket.socket() as reserved:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -250,7 +253,7 @@ def serve() -> Iterator[Callable[..., Board]]:
                 text=True,
             )
             boards.append(Board(process, port, flash))
-            boards[-1].wait_for("URL: http://")
+            boards[-1].wait_for(until)
         return boards[-1]
 
     yield start

@@ -307,3 +307,22 @@ def test_unconfirmed_without_wifi_resets(interpreter, make_flash) -> None:
     assert done.code == 42, done.output
     assert "Self-test failed: no answer within 0.5 s" in done.output
     assert records(flash)[0] == (2, PENDING_VERIFY)
+
+
+def test_begins_its_self_test(interpreter, make_flash, serve) -> None:
+    """The starts that failed are forgotten, also where there is no Wi-Fi."""
+    flash = make_flash()
+    interpreter.run("boots", "set_count", flash, 2)
+    serve(interpreter, flash, "", OTA_0, "another password", until="Connecting to WiFi")
+    assert interpreter.run("boots", "expect_count", flash, 0).code == 0
+
+
+@pytest.mark.parametrize(("record", "code", "count"), [((1, VALID), 0, 0), ((1, PENDING_VERIFY), 42, 2)])
+def test_without_settings(record: tuple, code: int, count: int, interpreter, make_flash) -> None:
+    """Once confirmed, the REPL opens and the start does not count; before that it has failed."""
+    flash = make_flash(record)
+    interpreter.run("boots", "set_count", flash, 2)
+    done = interpreter.run("serve", "run_without_settings", flash, OTA_0)
+    assert done.code == code, done.output
+    assert "No Wi-Fi network is set" in done.output
+    assert interpreter.run("boots", "expect_count", flash, count).code == 0

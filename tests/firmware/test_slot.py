@@ -74,12 +74,12 @@ def test_crash_while_unconfirmed(compiled, make_flash: Callable[..., Path], make
 
 
 def test_without_application(interpreter, make_flash: Callable[..., Path], make_image, image_file: Path) -> None:
-    """One clear line, and the REPL: no reset, no traceback."""
+    """Two clear lines, and the REPL: no reset, no traceback."""
     plain = make_image("1.0.0")
     flash = make_flash(slot_0=plain.data[: plain.app_length])
     done = interpreter.run("slots", "boot", flash, image_file)
     assert done.output.splitlines() == [
-        "No application was started: there is no application behind the app image. "
+        "No application was started: there is no application behind the app image.",
         "Flash one: board.flash(kit.build('1.0.0')).",
         "PASSED",
     ]

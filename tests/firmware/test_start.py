@@ -26,10 +26,11 @@ PASSWORD = "a password of our own"
 
 @pytest.fixture(scope="session")
 def bare(compiled, tmp_path_factory: pytest.TempPathFactory):
-    """A real MicroPython that knows the chip's modules and the boot file slot.py, and no more."""
+    """A real MicroPython that knows the chip's modules and the boot files, and no more."""
     folder = tmp_path_factory.mktemp("bare")
     chip = [path.stem for path in (*(ROOT / "kit/virtual/board").glob("*.py"), *(HERE / "chip").rglob("*.py"))]
-    for name in {*chip, "slot", "start", "_otadata"} - {"__init__"}:
+    boot = {path.stem for path in (ROOT / "firmware").glob("*.py")} - {"main"} | {"boot_main"}
+    for name in {*chip, *boot, "start", "_otadata"} - {"__init__"}:
         (folder / f"{name}.mpy").write_bytes((compiled.folders[0] / f"{name}.mpy").read_bytes())
     return type(compiled)(compiled.name, compiled.command, (folder,))
 

@@ -24,3 +24,11 @@ def serve(port, password="", running="65536", wifi_password="virtual-password", 
     main._TEST_SECONDS = float(seconds)
     server.SECONDS = float(stall)
     main.run()
+
+
+def run_without_settings(running):
+    """Run the application on a board where no Wi-Fi network was set."""
+    _chip.running = int(running)
+    import main
+
+    main.run()

@@ -9,7 +9,7 @@ from esp32 import NVS
 
 
 def serve(port, stored_password, running):
-    """Start the application of the slot at `running`; its port 80 is `port`. The machine is a real chip."""
+    """Start what the slot at `running` holds; its port 80 is `port`. The machine is a real chip."""
     _chip.running = int(running)
     _chip.machine = "Generic ESP32 module with OTA with ESP32"
     nvs = NVS("kit")
@@ -24,6 +24,4 @@ def serve(port, stored_password, running):
         run(main)
 
     asyncio.run = run_on_port
-    import slot
-
-    slot.start()
+    __import__("boot_main")
