@@ -18,6 +18,8 @@ RELEASE = "ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
 RELEASE_URL = f"https://micropython.org/resources/firmware/{RELEASE}"
 RELEASE_SHA256 = "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0cc1"
 
+TIMEOUT = 20  # seconds without a byte
+
 ADVICE = "Download the .bin file of MicroPython's release ESP32_GENERIC-OTA."
 
 
@@ -106,11 +108,24 @@ def base_image(board: Board | None = None, file: str | Path | None = None) -> Ba
 def _download() -> Path:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # else it tells where its files are
+    place = RELEASE_URL, f"sha256:{RELEASE_SHA256}", RELEASE, pooch.os_cache("esp32-ota-kit")
     try:
-        path = pooch.retrieve(RELEASE_URL, f"sha256:{RELEASE_SHA256}", RELEASE, pooch.os_cache("esp32-ota-kit"))
-    except (OSError, ValueError) as error:  # ValueError: another SHA-256 than expected
-        raise ImageError(
-            f"MicroPython could not be downloaded from {RELEASE_URL} ({type(error).__name__}).",
-            "Download it by hand and build on it: kit.build(…, base=kit.base_image(file=…)).",
-        ) from error
-    return Path(path)
+        # pooch moves a file into the cache once it is whole and its hash is right.
+        return Path(pooch.retrieve(*place, downloader=pooch.HTTPDownloader(timeout=TIMEOUT)))
+    except (OSError, ValueError) as error:
+        cause = f"MicroPython could not be downloaded from {RELEASE_URL}: {_reason(error)}."
+        advice = "Try again, or download it by hand and build on it: kit.build(…, base=kit.base_image(file=…))."
+        raise ImageError(cause, advice) from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code}"
+    if "timed out" in str(error):
+        return f"nothing came for {TIMEOUT} seconds"
+    if isinstance(error, requests.RequestException):
+        return "the connection failed or broke off"
+    return str(error) if isinstance(error, OSError) else "what came has another SHA-256"

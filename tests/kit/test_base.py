@@ -1,8 +1,12 @@
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pooch
 import pytest
-import requests
 
 from kit import base, image, table
 from kit.base import BaseImage, base_image
@@ -29,27 +33,124 @@ def test_a_virtual_board_gets_the_stand_in():
     assert base_image(Board(is_virtual=True)).is_stand_in
 
 
-def test_a_real_board_gets_the_release(monkeypatch: pytest.MonkeyPatch, firmware_bin: bytes, tmp_path: Path):
-    (tmp_path / "cached.bin").write_bytes(firmware_bin)
-    asked = []
-    monkeypatch.setattr(pooch, "retrieve", lambda *arguments: asked.append(arguments) or str(tmp_path / "cached.bin"))
-    release = base_image(Board(is_virtual=False))
-    (url, known_hash, _, _) = asked[0]
-    assert url == "https://micropython.org/resources/firmware/ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
-    assert known_hash.startswith("sha256:14268bb6")
-    assert (release.name, release.is_stand_in) == (base.RELEASE, False)
+class Server(ThreadingHTTPServer):
+    """A download server on this computer that answers as the test wants."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.body, self.status, self.missing, self.stalls, self.requests = body, 200, 0, False, 0
+        self.over = threading.Event()
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body[: len(self.server.body) - self.server.missing])
+        if self.server.stalls:
+            self.wfile.flush()
+            self.server.over.wait(60)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the output of the test clean."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, firmware_bin: bytes, tmp_path: Path) -> Iterator[Server]:
+    """Where the release comes from, with an empty cache: <folder>/esp32-ota-kit."""
+    with Server(firmware_bin) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setattr(base, "RELEASE_URL", f"http://127.0.0.1:{server.server_port}/{base.RELEASE}")
+        monkeypatch.setattr(base, "RELEASE_SHA256", hashlib.sha256(firmware_bin).hexdigest())
+        monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "127.0.0.1")
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+def cached(tmp_path: Path) -> list[str]:
+    return [path.name for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_release_is_micropython_s():
+    assert base.RELEASE_URL == "https://micropython.org/resources/firmware/ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
+    assert base.RELEASE_SHA256 == "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0cc1"
+
+
+def test_a_real_board_gets_the_release_downloaded_once(
+    server: Server, nameless_app: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    for _ in range(2):
+        release = base_image(Board(is_virtual=False))
+        assert (release.app, release.name, release.is_stand_in) == (nameless_app, base.RELEASE, False)
+    assert server.requests == 1
+    assert cached(tmp_path) == [base.RELEASE]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    "failure", [requests.ConnectionError("no route"), requests.HTTPError("404"), ValueError("SHA256 hash … differs")]
+    ("trouble", "reason"),
+    [
+        ({"status": 404}, "the server answered 404"),
+        ({"missing": 100_000}, "the connection failed or broke off"),
+        ({"missing": 100_000, "stalls": True}, "nothing came for 0.2 seconds"),
+        ({"body": b"<html>Log in to the hotel's Wi-Fi</html>"}, "what came has another SHA-256"),
+    ],
 )
-def test_without_a_network_the_error_names_the_way_out(monkeypatch: pytest.MonkeyPatch, failure: Exception):
-    def retrieve(*_: object) -> str:
-        raise failure
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    with pytest.raises(ImageError, match=r"could not be downloaded from https://.*file=…"):
+def test_a_download_that_fails_leaves_the_cache_clean(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    firmware_bin: bytes,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    trouble: dict[str, object],
+    reason: str,
+):
+    monkeypatch.setattr(base, "TIMEOUT", 0.2)
+    vars(server).update(trouble)
+    with pytest.raises(ImageError) as caught:
         base_image(Board(is_virtual=False))
+    assert caught.value.cause == f"MicroPython could not be downloaded from {base.RELEASE_URL}: {reason}."
+    assert "base=kit.base_image(file=…)" in caught.value.advice
+    assert cached(tmp_path) == []
+    assert capfd.readouterr() == ("", "")
+    vars(server).update(status=200, missing=0, stalls=False, body=firmware_bin)
+    monkeypatch.setattr(base, "TIMEOUT", 20)
+    assert base_image(Board(is_virtual=False)).name == base.RELEASE
+
+
+def test_a_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(base, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(base, "RELEASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        with pytest.raises(ImageError, match=r"nothing came for 0\.2 seconds"):
+            base_image(Board(is_virtual=False))
+    with pytest.raises(ImageError, match="the connection failed"):
+        base_image(Board(is_virtual=False))
+    assert cached(tmp_path) == []
+
+
+def test_a_cache_that_is_damaged_is_mended(server: Server, tmp_path: Path):
+    (tmp_path / "esp32-ota-kit").mkdir()
+    (tmp_path / "esp32-ota-kit" / base.RELEASE).write_bytes(b"half of it")
+    assert base_image(Board(is_virtual=False)).name == base.RELEASE
+    assert server.requests == 1
+    assert cached(tmp_path) == [base.RELEASE]
+
+
+def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path):
+    (tmp_path / "esp32-ota-kit").write_text("a file where the folder should be")
+    with pytest.raises(ImageError, match=r"could not be downloaded.*esp32-ota-kit"):
+        base_image(Board(is_virtual=False))
+    assert server.requests == 0
 
 
 @pytest.mark.parametrize(
