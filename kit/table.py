@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -29,25 +29,20 @@ MD5_START = MD5_MAGIC + b"\xff" * 14
 END = b"\xff" * 4  # IDF looks at magic, type and subtype of the last row only
 
 APP, DATA = 0, 1
-TYPE_NAMES = {APP: "app", DATA: "data"}
+TYPES = {"app": APP, "data": DATA, "bootloader": 0x02, "partition_table": 0x03}
 OTA_0 = 0x10
-SUBTYPE_NAMES = {
-    APP: {0x00: "factory", 0x20: "test"} | {OTA_0 + slot: f"ota_{slot}" for slot in range(16)},
-    DATA: {
-        0x00: "ota",
-        0x01: "phy",
-        0x02: "nvs",
-        0x03: "coredump",
-        0x04: "nvs_keys",
-        0x05: "efuse",
-        0x06: "undefined",
-        0x81: "fat",
-        0x82: "spiffs",
-        0x83: "littlefs",
-    },
+SUBTYPES = {
+    APP: {"factory": 0x00, "test": 0x20} | {f"ota_{slot}": OTA_0 + slot for slot in range(16)},
+    DATA: {"ota": 0x00, "phy": 0x01, "nvs": 0x02, "coredump": 0x03, "nvs_keys": 0x04, "efuse": 0x05, "undefined": 0x06}
+    | {"esphttpd": 0x80, "fat": 0x81, "spiffs": 0x82, "littlefs": 0x83},
+    TYPES["bootloader"]: {"ota": 0x01},
+    TYPES["partition_table"]: {"ota": 0x01},
 }
+FLAGS = {"encrypted": 1, "readonly": 2}
 OTADATA = (DATA, 0x00)
 NVS = (DATA, 0x02)
+COREDUMP = (DATA, 0x03)
+FILES = {(DATA, 0x81), (DATA, 0x82), (DATA, 0x83)}
 NVS_MIN_SIZE = 0x3000
 ALIGNMENT = {APP: 0x10000}  # others: a sector
 SECTOR = 0x1000
@@ -72,11 +67,11 @@ class Partition:
 
     @property
     def type_name(self) -> str:
-        return TYPE_NAMES.get(self.type, f"0x{self.type:02x}")
+        return _name(self.type, TYPES)
 
     @property
     def subtype_name(self) -> str:
-        return SUBTYPE_NAMES.get(self.type, {}).get(self.subtype, f"0x{self.subtype:02x}")
+        return _name(self.subtype, SUBTYPES.get(self.type, {}))
 
     def to_bytes(self) -> bytes:
         """Return the row, 32 bytes."""
@@ -123,6 +118,33 @@ class PartitionTable(Sequence[Partition]):
                 magic = int.from_bytes(row[:2], "little")
                 raise _invalid(f"partition {number} invalid magic number 0x{magic:x}")
         raise _invalid("partition table has no terminating entry, not valid")
+
+    @classmethod
+    def from_csv(cls, text: str) -> PartitionTable:
+        """Read a table from ESP-IDF's CSV: a line "Name, Type, SubType, Offset, Size, Flags" for each partition.
+
+        An empty offset stands for the next place that fits: a multiple of 0x10000 for an app, else of 0x1000. Sizes are
+        such as 0x5000, 20480, 20K or 1M. Whether the table fits a flash is for `check` to say.
+
+        Raises:
+            TableError: naming the line; for what gen_esp32part.py of ESP-IDF 5.4 refuses, and for labels that are not
+                ASCII or longer than 16 bytes: it would cut those, within a character too, and MicroPython then fails
+                to read them.
+        """
+        table = cls(())
+        lines = text.removeprefix("\ufeff").splitlines() if isinstance(text, str) and "," in text else []
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            try:
+                table = cls((*table, _from_csv(line, table[-1].end if table else FIRST_OFFSET)))
+                table.check(1 << 32)  # as far as an offset reaches
+                table.to_bytes()  # which refuses too many partitions
+            except TableError as error:
+                raise TableError(f"Line {number}: {error.cause}", error.advice) from None
+        if not table:
+            raise TableError("There is no partition in this.", "Give the text of a CSV file: Path(…).read_text().")
+        return table
 
     def to_bytes(self) -> bytes:
         """Return the table with its MD5 row, padded with 0xFF to 0xC00 bytes.
@@ -192,8 +214,9 @@ class PartitionTable(Sequence[Partition]):
             if partition.end > flash_size:
                 place = f"offset 0x{partition.offset:x} size 0x{partition.size:x}"
                 yield f"partition {number} invalid - {place} exceeds flash chip size 0x{flash_size:x}."
-        if len({partition.label for partition in self}) < len(self):
-            yield "Partition labels must be unique."
+        labels = [partition.label for partition in self]
+        if len(set(labels)) < len(labels):
+            yield f"Partition labels must be unique, and {max(labels, key=labels.count)!r} is used twice."
         if sum((p.type, p.subtype) == OTADATA for p in self) > 1:
             yield "Found multiple otadata partitions."
         for before, after in pairwise(sorted(self, key=lambda partition: partition.offset)):
@@ -204,7 +227,7 @@ class PartitionTable(Sequence[Partition]):
         """Draw the flash map."""
         from kit.figures import flash_map
 
-        return flash_map(self, None, False)
+        return flash_map(self, {}, False)
 
     def _cells(self) -> list[tuple[str, ...]]:
         head = ("label", "type", "subtype", "offset", "end", "size")
@@ -220,10 +243,14 @@ class PartitionTable(Sequence[Partition]):
         )
 
     def _repr_html_(self) -> str:
-        head, *rows = (list(map(escape, row)) for row in self._cells())
-        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-        header = "".join(f"<th>{cell}</th>" for cell in head)
-        return f"<table><tr>{header}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+        return html_table(*self._cells())
+
+
+def html_table(head: Sequence[str], *rows: Sequence[str]) -> str:
+    """Return a table as Jupyter shows it."""
+    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return f"<table><tr>{header}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _row_problems(p: Partition) -> Iterator[str]:
@@ -238,6 +265,10 @@ def _row_problems(p: Partition) -> Iterator[str]:
         yield f"otadata partition must have size 0x{otadata.SIZE:x}, not 0x{p.size:x}."
     if (p.type, p.subtype) == NVS and p.size < NVS_MIN_SIZE:
         yield f"nvs partition must have size 0x{NVS_MIN_SIZE:x} or more, not 0x{p.size:x}."
+    if (p.type, p.subtype) in (OTADATA, COREDUMP) and p.flags & FLAGS["readonly"]:
+        yield f"Partition {p.label!r} is always written to and cannot be readonly."
+    if not p.label.isascii() or not p.label.isprintable():
+        yield f"Label {p.label!r} is not plain ASCII."
     if len(p.label.encode()) > 16:
         yield f"Label {p.label!r} is longer than 16 bytes."
 
@@ -246,13 +277,50 @@ def _invalid(message: str) -> TableError:
     return TableError(f"The partition table is not valid: {message}.", ADVICE)
 
 
+def _from_csv(line: str, end: int) -> Partition:
+    """Read a line of CSV; `end` is where the partition before it ends."""
+    label, type_name, subtype_name, place, size, *rest = map(str.strip, f"{line},,,,".split(","))
+    if not label:
+        raise TableError("The name is missing.", "Begin the line with a name, or with # for a comment.")
+    type_ = _number("type", type_name, TYPES)
+    default = "" if type_ == APP else "0x06"  # undefined
+    subtype = _number("subtype", subtype_name or default, SUBTYPES.get(type_, {}))
+    alignment = ALIGNMENT.get(type_, SECTOR)
+    free = -(-end // alignment) * alignment
+    offset = _number("offset", place) if place else free
+    if offset < end:
+        cause = f"Partition {label!r} at 0x{offset:x} overlaps what stands before it, up to 0x{end:x}."
+        raise TableError(cause, f"Leave its offset empty, or give 0x{free:x} or more.")
+    flags = set(",".join(rest).strip(",").split(":")) - {""}
+    if unknown := flags - set(FLAGS):
+        raise TableError(f"{min(unknown)!r} is no flag.", "Flags are encrypted, readonly and encrypted:readonly.")
+    return Partition(label, type_, subtype, offset, _number("size", size), sum(FLAGS[flag] for flag in flags))
+
+
+def _number(what: str, text: str, names: Mapping[str, int] | None = None) -> int:
+    """Read a number as gen_esp32part.py does: decimal or 0x…, with K or M behind it; or one of the names."""
+    if names and text.lower() in names:
+        return names[text.lower()]
+    factor = {"K": 0x400, "M": 0x100000}.get(text[-1:].upper(), 1)
+    try:
+        value = int(text if factor == 1 else text[:-1], 0) * factor
+    except ValueError:
+        value = -1
+    if value in (range(1, 1 << 32) if names is None else range(0xFF)):
+        return value
+    usual = "such as 0x5000, 20480, 20K or 1M" if names is None else f"up to 0xfe or one of: {', '.join(names)}"
+    raise TableError(f"{text!r} is no {what}." if text else f"The {what} is missing.", f"Give a number {usual}.")
+
+
+def _name(value: int, names: Mapping[str, int]) -> str:
+    return next((name for name, known in names.items() if known == value), f"0x{value:02x}")
+
+
 # ports/esp32/partitions-4MiB-ota.csv of MicroPython 1.26; "vfs" is added at run time
-MICROPYTHON_OTA = PartitionTable(
-    (
-        Partition("nvs", DATA, 0x02, 0x9000, 0x4000),
-        Partition("otadata", DATA, 0x00, 0xD000, 0x2000),
-        Partition("phy_init", DATA, 0x01, 0xF000, 0x1000),
-        Partition("ota_0", APP, OTA_0, 0x10000, 0x180000),
-        Partition("ota_1", APP, OTA_0 + 1, 0x190000, 0x180000),
-    )
-)
+MICROPYTHON_OTA = PartitionTable.from_csv("""
+nvs,      data, nvs,   0x9000,   0x4000
+otadata,  data, ota,   0xd000,   0x2000
+phy_init, data, phy,   0xf000,   0x1000
+ota_0,    app,  ota_0, 0x10000,  0x180000
+ota_1,    app,  ota_1, 0x190000, 0x180000
+""")

@@ -22,6 +22,19 @@ ROWS = [
 MD5_ROW = b"\xeb\xeb" + b"\xff" * 14 + bytes.fromhex("6f91ac1bb2b49e61a1daefd12de800a2")
 
 
+# what MicroPython's file says, and other spellings of it
+CSV = """\ufeff# Notes: the offset of the partition table itself is set elsewhere.
+# Name,   Type, SubType, Offset,   Size,     Flags
+
+nvs,      data, nvs,     0x9000,   0x4000,
+otadata,  DATA, 0,       ,         8K,
+\t  # phy_init may stay out,
+phy_init, 1,    phy,     61440,    4k, ,
+ota_0,    app,  ota_0,   ,         1536K,
+ota_1,    0x0,  0x11,    0x190000, 0x180000\r
+"""
+
+
 def table_of(*partitions: Partition) -> PartitionTable:
     return PartitionTable(tuple(partitions))
 
@@ -57,6 +70,105 @@ def test_a_table_the_bootloader_refuses(data: bytes, message: str):
     with pytest.raises(TableError, match=message) as caught:
         PartitionTable.from_bytes(data)
     assert caught.value.advice
+
+
+def test_csv_is_read_as_esp_idf_reads_it():
+    assert PartitionTable.from_csv(CSV) == MICROPYTHON_OTA
+
+
+def test_an_empty_offset_is_the_next_place_that_fits():
+    table = PartitionTable.from_csv(
+        "a,data,nvs,,0x5000\nb,app,factory,,100K\nc,data,fat,,100\nd,0x40,7,,4K\ne,app,test,,1M"
+    )
+    assert [partition.offset for partition in table] == [0x9000, 0x10000, 0x29000, 0x2A000, 0x30000]
+
+
+def test_csv_has_names_for_types_subtypes_and_flags():
+    table = PartitionTable.from_csv(
+        """
+        a, app,             ota_15,,  4K, encrypted
+        b, data,            littlefs, , 4K, encrypted:readonly
+        c, data,            , , 4K,, ,
+        d, 0xfe,            , , 4K, readonly:
+        e, bootloader,      ota, , 4K
+        f, partition_table, ota, , 4K
+        """
+    )
+    kinds = [(row.type, row.subtype, row.flags) for row in table]
+    assert kinds == [(0, 0x1F, 1), (1, 0x83, 3), (1, 6, 0), (0xFE, 6, 2), (2, 1, 0), (3, 1, 0)]
+    assert [row.type_name for row in table] == ["app", "data", "data", "0xfe", "bootloader", "partition_table"]
+    assert [row.subtype_name for row in table] == ["ota_15", "littlefs", "undefined", "0x06", "ota", "ota"]
+
+
+GOOD = "# my table\nnvs, data, nvs, , 20K\n"  # ends at 0xe000
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("app0", "The type is missing."),
+        ("app0, app", "The subtype is missing."),
+        ("app0, app, ota_0", "The size is missing."),
+        (", app, ota_0, , 1M", "The name is missing."),
+        ("app0, ap, ota_0, , 1M", "'ap' is no type."),
+        ("app0, 0xff, 0, , 1M", "'0xff' is no type."),
+        ("app0, -1, 0, , 1M", "'-1' is no type."),
+        ("app0, app, ota_16, , 1M", "'ota_16' is no subtype."),
+        ("app0, app, spiffs, , 1M", "'spiffs' is no subtype."),
+        ("app0, app, 256, , 1M", "'256' is no subtype."),
+        ("app0, app, ota_0, here, 1M", "'here' is no offset."),
+        ("app0, app, ota_0, , 1.5M", "'1.5M' is no size."),
+        ("app0, app, ota_0, , 1MB", "'1MB' is no size."),
+        ("app0, app, ota_0, , M", "'M' is no size."),
+        ("app0, app, ota_0, , 0", "'0' is no size."),
+        ("app0, app, ota_0, , -1", "'-1' is no size."),
+        ("app0, app, ota_0, , 4097M", "'4097M' is no size."),
+        ("app0, app, ota_0, , 1M # large", "'1M # large' is no size."),
+        ("app0, app, ota_0, , 1M, read-only", "'read-only' is no flag."),
+        ("fs, data, fat, , 1M, encrypted, readonly", "'encrypted,readonly' is no flag."),
+        ("fs, data, fat, 0x8000, 4K", "Partition 'fs' at 0x8000 overlaps what stands before it, up to 0xe000."),
+        ("fs, data, fat, 0xd000, 4K", "Partition 'fs' at 0xd000 overlaps what stands before it, up to 0xe000."),
+        ("app0, app, ota_0, 0x11000, 1M", "Offset 0x11000 of 'app0' is not aligned to 0x10000."),
+        ("fs, data, fat, 0xe800, 4K", "Offset 0xe800 of 'fs' is not aligned to 0x1000."),
+        ("app0, app, ota_0, , 0x1800", "Size 0x1800 of 'app0' is not aligned to 0x1000."),
+        ("seventeen_letters, data, fat, , 4K", "Label 'seventeen_letters' is longer than 16 bytes."),
+        ("größe, data, fat, , 4K", "Label 'größe' is not plain ASCII."),
+        ("a\0b, data, fat, , 4K", "Label 'a\\x00b' is not plain ASCII."),
+        ("nvs, data, fat, , 4K", "Partition labels must be unique, and 'nvs' is used twice."),
+        ("o, data, ota, , 8K\np, data, ota, , 8K", "Found multiple otadata partitions."),
+        ("o, data, ota, , 4K", "otadata partition must have size 0x2000, not 0x1000."),
+        ("n, data, nvs, , 8K", "nvs partition must have size 0x3000 or more, not 0x2000."),
+        ("o, data, ota, , 8K, readonly", "Partition 'o' is always written to and cannot be readonly."),
+    ],
+)
+def test_csv_that_breaks_a_rule(line: str, cause: str):
+    text = GOOD + line
+    with pytest.raises(TableError) as caught:
+        PartitionTable.from_csv(text + "\n, this line is never reached")
+    assert caught.value.cause == f"Line {text.count(chr(10)) + 1}: {cause}"
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# Name, Type, SubType, Offset, Size, Flags\n", None, b"nvs,data,nvs,,20K"]
+)
+def test_what_is_no_csv(text: object):
+    with pytest.raises(TableError, match=r"no partition in this\. Give the text of a CSV file"):
+        PartitionTable.from_csv(text)
+
+
+def test_csv_with_more_partitions_than_a_table_has_room_for():
+    lines = [f"p{number}, data, fat, , 4K" for number in range(95)]
+    assert len(PartitionTable.from_csv("\n".join(lines[:94]))) == 94
+    with pytest.raises(TableError, match="Line 95: A partition table cannot hold 95"):
+        PartitionTable.from_csv("\n".join(lines))
+
+
+def test_csv_says_nothing_about_the_size_of_the_flash():
+    table = PartitionTable.from_csv("fs, data, fat, 0x400000, 4M")
+    table.check(8 * 1024 * 1024)
+    with pytest.raises(TableError, match="exceeds flash chip size 0x400000"):
+        table.check(FLASH_SIZE)
 
 
 def test_95_partitions_are_too_many():
@@ -128,6 +240,8 @@ def test_the_tables_of_micropython_pass_the_check():
         ([Partition("a", DATA, 0x00, 0x9000, 0x1000)], "otadata partition must have size 0x2000"),
         ([Partition("a", DATA, 0x02, 0x9000, 0x2000)], "nvs partition must have size 0x3000 or more"),
         ([Partition("a" * 17, DATA, 0x82, 0x9000, 0x1000)], "longer than 16 bytes"),
+        ([Partition("ähnlich", DATA, 0x82, 0x9000, 0x1000)], "'ähnlich' is not plain ASCII"),
+        ([Partition("a", DATA, 0x03, 0x9000, 0x1000, flags=2)], "'a' is always written to and cannot be readonly"),
         ([Partition("a", DATA, 0x82, 0x9000, 0x1000), Partition("a", DATA, 0x82, 0xA000, 0x1000)], "must be unique"),
         (
             [Partition("a", DATA, 0x00, 0x9000, 0x2000), Partition("b", DATA, 0x00, 0xB000, 0x2000)],
