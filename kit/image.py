@@ -6,59 +6,55 @@ Layout: ESP-IDF 5.4, esp_app_format.h, esp_app_desc.h and esp_image_format.c.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
+from kit.table import OFFSET, SECTOR, html_table
+
+if TYPE_CHECKING:
+    from kit.update_image import UpdateImage
 
 MAGIC = 0xE9
 CHIP_ESP32 = 0  # esp_chip_id_t
-CHIP_NAMES = {
-    0x00: "ESP32",
-    0x02: "ESP32-S2",
-    0x05: "ESP32-C3",
-    0x09: "ESP32-S3",
-    0x0C: "ESP32-C2",
-    0x0D: "ESP32-C6",
-    0x10: "ESP32-H2",
-    0x12: "ESP32-P4",
-    0x17: "ESP32-C5",
+SERIES = {0: "", 2: "-S2", 5: "-C3", 9: "-S3", 12: "-C2", 13: "-C6", 16: "-H2", 18: "-P4", 23: "-C5"}  # of the ESP32
+
+# The memory of an ESP32, from soc.h; the bootloader runs in what is the cache later on.
+MEMORY = {
+    "padding": range(0x00010000),
+    "DROM": range(0x3F400000, 0x3F800000),
+    "RTC DRAM": range(0x3FF80000, 0x3FF82000),
+    "DRAM": range(0x3FFAE000, 0x40000000),
+    "CACHE": range(0x40070000, 0x40080000),
+    "IRAM": range(0x40080000, 0x400C0000),
+    "RTC IRAM": range(0x400C0000, 0x400C2000),
+    "IROM": range(0x400D0000, 0x40400000),
+    "RTC DATA": range(0x50000000, 0x50002000),
 }
 
+# esp_image_header_t: magic, segments, spi_mode, speed and size, entry, wp_pin, pin_drive, chip_id, min_revision,
+# min_revision_full, max_revision_full, reserved, hash_appended
 HEADER = struct.Struct("<BBBBIB3sHBHH4sB")
 SEGMENT = struct.Struct("<II")  # load address, length
 MAX_SEGMENTS = 16
 CHECKSUM_SEED = 0xEF
 HASH_SIZE = 32
+VERDICTS = {True: "right", False: "wrong", None: "none"}
 
 DESCRIPTOR_OFFSET = 0x20  # the first bytes of the first segment
 DESCRIPTOR_MAGIC = 0xABCD5432
 DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")  # begins magic, secure_version, -, version, project
 FLASH_BASE = 0x1000  # where a firmware.bin starts in the flash of an ESP32
-TABLE_OFFSET = 0x8000
 
-
-class Header(NamedTuple):
-    """The first 24 bytes of an image (esp_image_header_t), with what ESP-IDF 5 writes for an ESP32 with 4 MB flash."""
-
-    magic: int = MAGIC
-    segments: int = 0
-    spi_mode: int = 2  # DIO
-    speed_size: int = 0x20  # 40 MHz, 4 MB
-    entry: int = 0
-    wp_pin: int = 0xEE  # none
-    pin_drive: bytes = bytes(3)
-    chip_id: int = CHIP_ESP32
-    min_revision: int = 0
-    min_revision_full: int = 0
-    max_revision_full: int = 399
-    reserved: bytes = bytes(4)
-    hash_appended: int = 1
+# What kit.build puts behind an image, from the next sector on: a header with a sector to itself, and the application.
+APPLICATION_HEADER = struct.Struct("<4sI32s")  # magic, length of the application, its SHA-256
+APPLICATION_MAGIC = b"APP1"
 
 
 @dataclass(frozen=True)
@@ -89,16 +85,16 @@ class Descriptor:
         magic, secure, _, version, project, time, date, idf, *_ = DESCRIPTOR.unpack_from(data, DESCRIPTOR_OFFSET)
         if magic != DESCRIPTOR_MAGIC:
             return None
-        version, project, time, date, idf = map(_text, (version, project, time, date, idf))
-        return cls(version, project, time, date, idf, secure)
+        return cls(*map(_text, (version, project, time, date, idf)), secure)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AppImage:
     """What the header, the segments and the end of an image say; a bootloader is an image without descriptor.
 
-    `length` counts the bytes up to and with checksum and SHA-256; what follows them is not part of the image.
-    `hash_ok` is None where the image carries no SHA-256.
+    `length` counts the bytes up to and with checksum and SHA-256; `hash_ok` is None where the image carries no SHA-256.
+    What follows is not part of the image: so many bytes, in which `application` is the length of what kit.build put
+    there, and None where there is none.
     """
 
     entry: int
@@ -106,17 +102,27 @@ class AppImage:
     segments: tuple[Segment, ...]
     descriptor: Descriptor | None
     length: int
-    checksum_read: int
-    checksum_calculated: int
+    checksum_ok: bool
     hash_ok: bool | None
-
-    @property
-    def checksum_ok(self) -> bool:
-        return self.checksum_read == self.checksum_calculated
+    follows: int
+    application: int | None
+    application_ok: bool | None
 
     @property
     def chip_name(self) -> str:
-        return CHIP_NAMES.get(self.chip_id, f"an unknown chip ({self.chip_id})")
+        return f"ESP32{SERIES[self.chip_id]}" if self.chip_id in SERIES else f"an unknown chip ({self.chip_id})"
+
+    @classmethod
+    def read(cls, source: str | Path | bytes | UpdateImage) -> AppImage:
+        """Read an image from a file, from bytes, or from what kit.build made; see `parse`.
+
+        Raises:
+            ImageError: also where there is no such file, or it cannot be read.
+        """
+        data = read_file(source) if isinstance(source, str | Path) else getattr(source, "data", source)
+        if not isinstance(data, bytes | bytearray):
+            raise ImageError(f"A {type(source).__name__} is no image.", "Give a path, bytes, or what kit.build() made.")
+        return cls.parse(data)
 
     @classmethod
     def parse(cls, data: bytes) -> AppImage:
@@ -128,22 +134,16 @@ class AppImage:
             ImageError: the data is empty, no image, a whole firmware.bin, or cut short.
         """
         _check_start(data)
-        header = Header(*HEADER.unpack_from(data))
+        _, _, _, _, entry, _, _, chip_id, *_, hash_appended = HEADER.unpack_from(data)
         segments = _segments(data)
         end = _end(segments)
-        length = end + (HASH_SIZE if header.hash_appended else 0)
+        length = end + (HASH_SIZE if hash_appended else 0)
         if len(data) < length:
             raise _cut_short(data, length)
-        return cls(
-            header.entry,
-            header.chip_id,
-            segments,
-            Descriptor.parse(data),
-            length,
-            checksum_read=data[end - 1],
-            checksum_calculated=_checksum(data, segments),
-            hash_ok=hashlib.sha256(data[:end]).digest() == data[end:length] if header.hash_appended else None,
-        )
+        checksum_ok = data[end - 1] == _checksum(data, segments)
+        hash_ok = hashlib.sha256(data[:end]).digest() == data[end:length] if hash_appended else None
+        behind = len(data) - length, *_application(data, length)
+        return cls(entry, chip_id, segments, Descriptor.parse(data), length, checksum_ok, hash_ok, *behind)
 
     def check(self) -> None:
         """Check that this is a whole app that an ESP32 can start.
@@ -157,10 +157,29 @@ class AppImage:
             what = "SHA-256" if self.checksum_ok else "checksum"
             raise ImageError(f"This image is damaged: its {what} is wrong.", "Build or download it once more.")
         if self.descriptor is None:
-            raise ImageError(
-                "This image has no app descriptor at 0x20, so it is a bootloader and not an app.",
-                "Take the app image (.app-bin) of the release.",
-            )
+            cause = "This image has no app descriptor at 0x20, so it is a bootloader and not an app."
+            raise ImageError(cause, "Take the app image (.app-bin) of the release.")
+
+    def _rows(self) -> dict[str, str]:
+        memory = MEMORY if self.chip_id == CHIP_ESP32 else {}
+        rows = {"chip": self.chip_name, "entry": f"0x{self.entry:08x}"}
+        for number, segment in enumerate(self.segments):
+            kind = next((name for name, addresses in memory.items() if segment.address in addresses), "")
+            rows[f"segment {number}"] = f"0x{segment.address:08x}  {segment.length:>9,} bytes  {kind}"
+        for name, field in {"version": "version", "project": "project", "ESP-IDF": "idf"}.items():
+            rows[name] = getattr(self.descriptor, field, "no descriptor") or "empty"
+        rows |= {"checksum": VERDICTS[self.checksum_ok], "SHA-256": VERDICTS[self.hash_ok]}
+        rows |= {"length": f"{self.length:,} bytes", "behind it": f"{self.follows:,} bytes"}
+        if self.application is not None:
+            rows["application"] = f"{self.application:,} bytes, SHA-256 {VERDICTS[self.application_ok]}"
+        return rows
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<11}  {value}".rstrip() for name, value in self._rows().items())
+
+    def _repr_html_(self) -> str:
+        built = {"built": f"{self.descriptor.date} {self.descriptor.time}"} if self.descriptor else {}
+        return html_table(*(self._rows() | built).items())
 
 
 def read_file(path: str | Path) -> bytes:
@@ -169,15 +188,14 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         ImageError: there is no such file, or it is a folder, empty or unreadable.
     """
-    path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ImageError(f"{path} is a folder, not a file.", "Give the path of a .bin file.")
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise ImageError(f"There is no file {path}.", "Check the path and the working folder.") from None
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from None
+    except (OSError, ValueError) as error:  # ValueError: no operating system can have such a name
+        raise ImageError(f"The file cannot be read: {error}.", "Check its name and permissions.") from None
     if not data:
         raise ImageError(f"{path} is empty.", "Build or download it once more.")
     return data
@@ -188,7 +206,9 @@ def make(segments: Sequence[tuple[int, bytes]], entry: int, chip_id: int = CHIP_
 
     The data is padded to whole words, as the bootloader demands.
     """
-    image = bytearray(HEADER.pack(*Header(segments=len(segments), entry=entry, chip_id=chip_id)))
+    # as ESP-IDF 5 does for an ESP32: DIO, 40 MHz and 4 MB, no write-protect pin, chips up to revision 3.99, SHA-256
+    header = HEADER.pack(MAGIC, len(segments), 2, 0x20, entry, 0xEE, bytes(3), chip_id, 0, 0, 399, bytes(4), 1)
+    image = bytearray(header)
     for address, data in segments:
         padding = bytes(-len(data) % 4)
         image += SEGMENT.pack(address, len(data) + len(padding)) + data + padding
@@ -211,7 +231,7 @@ def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: 
 
 def is_firmware_bin(data: bytes) -> bool:
     """Tell whether this is the release file that starts at flash 0x1000: bootloader, partition table, app."""
-    table = TABLE_OFFSET - FLASH_BASE
+    table = OFFSET - FLASH_BASE
     return data[:1] == bytes([MAGIC]) and data[table : table + 2] == b"\xaa\x50" and Descriptor.parse(data) is None
 
 
@@ -220,7 +240,7 @@ def _seal(image: bytearray) -> bytes:
     segments = _segments(image)
     end = _end(segments)
     image[end - 1] = _checksum(image, segments)
-    if Header(*HEADER.unpack_from(image)).hash_appended:
+    if image[HEADER.size - 1]:  # hash_appended
         image[end : end + HASH_SIZE] = hashlib.sha256(image[:end]).digest()
     return bytes(image)
 
@@ -229,22 +249,14 @@ def _check_start(data: bytes) -> None:
     if not data:
         raise ImageError("This image is empty: it has 0 bytes.", "Build or download it once more.")
     if data[0] != MAGIC:
-        raise ImageError(
-            f"This is no app image: it starts with 0x{data[0]:02x} instead of 0xe9.",
-            "Take the .bin file that a build made.",
-        )
+        raise _no_image(f"it starts with 0x{data[0]:02x} instead of 0xe9")
     if len(data) < HEADER.size:
         raise _cut_short(data, HEADER.size)
     if data[1] > MAX_SEGMENTS or data[1] == 0:
-        raise ImageError(
-            f"This is no app image: it counts {data[1]} segments, not 1 to {MAX_SEGMENTS}.",
-            "Take the .bin file that a build made.",
-        )
+        raise _no_image(f"it counts {data[1]} segments, not 1 to {MAX_SEGMENTS}")
     if is_firmware_bin(data):
-        raise ImageError(
-            "This is a whole firmware.bin, with bootloader and partition table, and not an app image.",
-            "Take the .app-bin of the release for an update.",
-        )
+        cause = "This is a whole firmware.bin, with bootloader and partition table, and not an app image."
+        raise ImageError(cause, "Take the .app-bin of the release for an update.")
 
 
 def _segments(data: bytes) -> tuple[Segment, ...]:
@@ -259,6 +271,10 @@ def _segments(data: bytes) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+def _no_image(why: str) -> ImageError:
+    return ImageError(f"This is no app image: {why}.", "Take the .bin file that a build made.")
+
+
 def _cut_short(data: bytes, needed: int) -> ImageError:
     return ImageError(
         f"This image is cut short: it has {len(data):,} bytes and needs {needed:,} or more.",
@@ -269,6 +285,15 @@ def _cut_short(data: bytes, needed: int) -> ImageError:
 def _end(segments: Sequence[Segment]) -> int:
     """Return where the SHA-256 starts: the checksum before it is the last byte of a 16-byte block."""
     return (segments[-1].offset + segments[-1].length + 16) // 16 * 16
+
+
+def _application(data: bytes, length: int) -> tuple[int, bool] | tuple[None, None]:
+    """Return the length of the application behind an image of this length, and whether its SHA-256 is right."""
+    start = -(-length // SECTOR) * SECTOR
+    if len(data) < start + SECTOR or not data.startswith(APPLICATION_MAGIC, start):
+        return None, None
+    _, size, digest = APPLICATION_HEADER.unpack_from(data, start)
+    return size, hashlib.sha256(data[start + SECTOR : start + SECTOR + size]).digest() == digest
 
 
 def _checksum(data: bytes, segments: Sequence[Segment]) -> int:

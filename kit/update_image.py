@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -16,15 +15,14 @@ from kit import standin
 from kit.application import firmware_dir, pack
 from kit.base import BaseImage, base_image, is_virtual
 from kit.errors import ImageError
-from kit.image import with_descriptor
+from kit.image import APPLICATION_HEADER as HEADER
+from kit.image import APPLICATION_MAGIC as HEADER_MAGIC
+from kit.image import SECTOR, with_descriptor
 
 if TYPE_CHECKING:
     from kit.board import Board
 
 PROJECT = "esp32-ota"
-SECTOR = 4096
-HEADER = struct.Struct("<4sI32s")  # magic, length of the littlefs image, its SHA-256
-HEADER_MAGIC = b"APP1"
 
 # semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
 _NUMBER = r"(0|[1-9][0-9]*)"

@@ -1,13 +1,18 @@
+import hashlib
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from esptool.bin_image import ELFSection, ESP32FirmwareImage, LoadFirmwareImage
 
 from kit import image, standin
+from kit.base import BaseImage
 from kit.errors import ImageError
 from kit.image import AppImage
+from kit.table import MICROPYTHON_OTA
+from kit.update_image import UpdateImage
 
 
 def image_info(path: Path) -> str:
@@ -36,14 +41,25 @@ def esptools_image(tmp_path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.fixture
+def update(nameless_app: bytes) -> UpdateImage:
+    """An update image: app, header sector, and an application of 500 bytes."""
+    app = image.with_descriptor(nameless_app, version="1.2.3", project="esp32-ota", date="2025-11-24", time="10:20:30")
+    header = image.APPLICATION_HEADER.pack(b"APP1", 500, hashlib.sha256(b"a" * 500).digest()).ljust(4096, b"\xff")
+    data = app + b"\xff" * (-len(app) % 4096) + header + b"a" * 500
+    base = BaseImage(b"", MICROPYTHON_OTA, nameless_app, is_stand_in=False, name="release")
+    return UpdateImage("1.2.3", "esp32-ota", datetime(2025, 11, 24, tzinfo=UTC), data, base, len(app), 500)
+
+
 def test_an_image_of_esptool_is_read_as_esptool_reads_it(esptools_image: bytes, tmp_path: Path):
     parsed = AppImage.parse(esptools_image)
     theirs = LoadFirmwareImage("esp32", str(tmp_path / "esptool.bin"))
     assert parsed.length == len(esptools_image)
     assert (parsed.entry, parsed.chip_id, parsed.chip_name) == (theirs.entrypoint, 0, "ESP32")
     assert [(s.address, s.length) for s in parsed.segments] == [(s.addr, len(s.data)) for s in theirs.segments]
-    assert parsed.checksum_read == parsed.checksum_calculated == theirs.checksum
-    assert parsed.hash_ok is True
+    assert theirs.checksum == theirs.calculate_checksum()
+    assert theirs.stored_digest == theirs.calc_digest
+    assert (parsed.checksum_ok, parsed.hash_ok, parsed.follows, parsed.application) == (True, True, 0, None)
     assert parsed.descriptor == image.Descriptor("0.9", "blink", "12:34:56", "Aug  9 2025", "v5.4.2", 7)
 
 
@@ -62,6 +78,27 @@ def test_esptool_accepts_an_image_of_any_length(size: int, tmp_path: Path):
     assert theirs.checksum == theirs.calculate_checksum()
     assert theirs.stored_digest == theirs.calc_digest
     assert AppImage.parse(path.read_bytes()).length == path.stat().st_size
+
+
+ADDRESSES = [  # the ends of what ESP-IDF has in soc.h
+    *(0x3F400000, 0x3F7FFFFC, 0x3FF80000, 0x3FFAE000, 0x3FFFFFFC, 0x40070000, 0x40078000, 0x4007FFFC),
+    *(0x40080000, 0x4009FFFC, 0x400A0000, 0x400BFFF8, 0x400C0000, 0x400C1FFC, 0x400D0000, 0x403FFFFC, 0x50000000),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_kinds_of_memory_are_those_of_esptool(address: int, tmp_path: Path):
+    path = tmp_path / "made.bin"
+    path.write_bytes(image.make([(address, bytes(4))], 0x40080000))
+    theirs = LoadFirmwareImage("esp32", str(path))
+    kind = repr(AppImage.read(path)).splitlines()[2].partition("4 bytes  ")[2]
+    assert any(kind.replace(" ", "_") in name for name in theirs.segments[0].get_memory_type(theirs)), kind
+
+
+@pytest.mark.parametrize("address", [0x3F3FFFFC, 0x40000000, 0x400C2000, 0x60000000])
+def test_an_address_without_memory_has_no_kind(address: int):
+    text = repr(AppImage.read(image.make([(address, bytes(4))], 0)))
+    assert text.splitlines()[2] == f"segment 0    0x{address:08x}          4 bytes"
 
 
 def test_esptool_reads_the_new_descriptor(nameless_app: bytes, tmp_path: Path):
@@ -173,12 +210,128 @@ def test_an_image_without_hash(esptools_image: bytes):
 
 
 def test_read_file(tmp_path: Path):
+    (tmp_path / "größe 1.bin").write_bytes(b"data")
+    assert image.read_file(tmp_path / "größe 1.bin") == b"data"
+    assert image.read_file(str(tmp_path / "größe 1.bin")) == b"data"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "is a folder"),
+        ("none.bin", "There is no file"),
+        ("empty.bin", "is empty"),
+        ("n" * 5000, "cannot be read"),
+        ("a\0b", "cannot be read"),
+        ("script.py", "starts with 0x23 instead of 0xe9"),
+    ],
+)
+def test_a_file_that_is_no_image(tmp_path: Path, name: str, message: str):
     (tmp_path / "empty.bin").touch()
-    (tmp_path / "good.bin").write_bytes(b"data")
-    assert image.read_file(tmp_path / "good.bin") == b"data"
-    for name, message in {"": "is a folder", "none.bin": "There is no file", "empty.bin": "is empty"}.items():
+    (tmp_path / "script.py").write_text("# not an image")
+    before = sorted(tmp_path.iterdir())
+    for path in (tmp_path / name, str(tmp_path / name)):
         with pytest.raises(ImageError, match=message):
-            image.read_file(tmp_path / name)
+            AppImage.read(path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("source", [None, 42, ["a.bin"], standin.image_set()])
+def test_what_cannot_be_read_as_an_image(source: object):
+    with pytest.raises(ImageError, match=rf"A {type(source).__name__} is no image\. Give a path, bytes, or what"):
+        AppImage.read(source)
+
+
+def test_an_image_is_read_from_a_file_from_bytes_and_from_a_build(update: UpdateImage, tmp_path: Path):
+    path = update.save(tmp_path / "update.bin")
+    assert AppImage.read(update) == AppImage.read(path) == AppImage.read(str(path)) == AppImage.parse(update.data)
+
+
+def test_the_text_of_an_image(update: UpdateImage):
+    assert (
+        repr(AppImage.read(update))
+        == """\
+chip         ESP32
+entry        0x40081000
+segment 0    0x3f400020  1,440,256 bytes  DROM
+segment 1    0x40080000      2,048 bytes  IRAM
+version      1.2.3
+project      esp32-ota
+ESP-IDF      v5.4.2
+checksum     right
+SHA-256      right
+length       1,442,384 bytes
+behind it    8,100 bytes
+application  500 bytes, SHA-256 right"""
+    )
+
+
+def test_the_text_of_a_bootloader():
+    assert (
+        repr(AppImage.read(standin.bootloader()))
+        == """\
+chip         ESP32
+entry        0x400805b0
+segment 0    0x3fff0030      4,892 bytes  DRAM
+segment 1    0x40078000     14,896 bytes  CACHE
+segment 2    0x40080400          4 bytes  IRAM
+segment 3    0x40080404      3,372 bytes  IRAM
+version      no descriptor
+project      no descriptor
+ESP-IDF      no descriptor
+checksum     right
+SHA-256      right
+length       23,264 bytes
+behind it    0 bytes"""
+    )
+
+
+def test_the_text_of_an_image_for_another_chip():
+    lines = repr(AppImage.read(image.make([(0x3F400020, descriptor())], 0, chip_id=9))).splitlines()
+    assert lines[0] == "chip         ESP32-S3"
+    assert lines[2] == "segment 0    0x3f400020        256 bytes"  # memory is elsewhere there
+
+
+def test_the_text_says_what_is_wrong_or_empty(nameless_app: bytes):
+    damaged = bytearray(nameless_app)
+    damaged[1000] ^= 1
+    lines = repr(AppImage.read(damaged)).splitlines()
+    assert lines[4:9] == [
+        "version      empty",
+        "project      empty",
+        "ESP-IDF      v5.4.2",
+        "checksum     wrong",
+        "SHA-256      wrong",
+    ]
+
+
+def test_the_build_time_stands_in_the_html_only(update: UpdateImage):
+    read = AppImage.read(update)
+    assert "<td>built</td><td>2025-11-24 10:20:30</td>" in read._repr_html_()
+    assert "10:20:30" not in repr(read)
+    assert "built" not in AppImage.read(standin.bootloader())._repr_html_()
+
+
+def test_the_html_escapes_what_an_image_says(nameless_app: bytes):
+    named = image.with_descriptor(nameless_app, version="<b>", project="p", date="<i>", time="t")
+    html = AppImage.read(named)._repr_html_()
+    assert "<td>&lt;b&gt;</td>" in html
+    assert "<td>&lt;i&gt; t</td>" in html
+
+
+@pytest.mark.parametrize(("payload", "gap"), [(7840, 16), (7856, 0), (7872, 4080)])
+def test_the_application_stands_at_the_next_sector(payload: int, gap: int):
+    app = image.make([(0x3F400020, descriptor() + bytes(payload))], 0)
+    padding = b"\xff" * gap
+    assert len(app + padding) % 4096 == 0
+    header = image.APPLICATION_HEADER.pack(b"APP1", 3, hashlib.sha256(b"abc").digest()).ljust(4096, b"\xff")
+    read = AppImage.read(app + padding + header + b"abc" + b"\xff" * 100)
+    assert (read.follows, read.application, read.application_ok) == (len(padding) + 4096 + 103, 3, True)
+    assert AppImage.read(app + padding + header + b"ab").application_ok is False
+    assert AppImage.read(app + padding + header + b"abd").application_ok is False
+    assert AppImage.read(app + padding + header[:-1]).application is None
+    assert AppImage.read(app + padding + header.replace(b"APP1", b"APP2") + b"abc").application is None
+    assert AppImage.read(app + b"x" + padding + header + b"abc").application is None
 
 
 def test_the_stand_in_is_an_image_for_esptool(tmp_path: Path):
