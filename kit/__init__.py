@@ -11,6 +11,9 @@ _HOMES = {
     "new_app": "kit.application",
     "set_constant": "kit.application",
     "base_image": "kit.base",
+    "AppImage": "kit.image",
+    "PartitionTable": "kit.table",
+    "compare_schemes": "kit.schemes",
     "OtaClient": "kit.ota",
     "KitError": "kit.errors",
 }

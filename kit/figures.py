@@ -1,6 +1,6 @@
 """Figures that speak without a caption: what fills the flash, and how fast an update went."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from kit.ota import UploadResult
+    from kit.schemes import Scheme
     from kit.table import PartitionTable
 
 # Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
+BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#7F7F7F"
 INK = "#222222"
 STYLE = {
     "font.size": 12,
@@ -28,9 +29,10 @@ KIB, MIB = 1024, 1024 * 1024  # as flash is counted
 KB, MB = 1000, 1000 * 1000  # as speed is counted
 CHARACTER = 0.085  # inches, the mean width of a character at 12 points
 BOOTLOADER = 0x1000  # where the ESP32's ROM looks for it; other chips differ
+FLASH = 4 * MIB  # what the schemes are made for
 TABLE, TABLE_SIZE = 0x8000, 0x1000  # CONFIG_PARTITION_TABLE_OFFSET, one sector
+FREE, USED = 0.18, 0.5  # strength of the colour
 WIDTH = 10.0  # inches
-LEFT, RIGHT = 0.09, 0.98  # shares of it, between which the speed is drawn
 
 
 class _Box(NamedTuple):
@@ -50,18 +52,15 @@ class _Box(NamedTuple):
         return [self.name, f"{self.start:#x} · {_size(self.size)}", *used]
 
 
-def flash_map(
-    table: "PartitionTable", used: Mapping[str, int] | None, virtual: bool, title: str | None = None
-) -> Figure:
+def flash_map(table: "PartitionTable", used: Mapping[str, int], virtual: bool) -> Figure:
     """Draw the flash to scale, its first partitions once more enlarged, and fill what is used.
 
     Args:
         table: the partitions; the flash ends at the next power of two, as flash chips do.
         used: bytes in use by label of partition; a partition that is not named is drawn without a filling.
         virtual: say so in the figure.
-        title: else the size of the flash.
     """
-    boxes = _boxes(table, used or {})
+    boxes = _boxes(table, used)
     flash = 1 << (boxes[-1].end - 1).bit_length()
     if boxes[-1].end < flash:
         boxes.append(_Box("not in the table", boxes[-1].end, flash - boxes[-1].end, "#BBBBBB"))
@@ -76,8 +75,34 @@ def flash_map(
         axes.text(0.5, 0.37, f"{BOOTLOADER:#x} to {zoom:#x}, enlarged", ha="center", color="#555555")
         axes.set(xlim=(-0.002, 1.002), ylim=(-0.22, 0.93))
         axes.axis("off")
-        _title(figure, title or f"Flash, {_size(flash)}", virtual)
+        _title(figure, f"Flash, {_size(flash)}", virtual)
     plt.close(figure)  # a notebook shows what the cell returns, once
+    return figure
+
+
+def scheme_map(schemes: "Sequence[Scheme]", image: int, virtual: bool) -> Figure:
+    """Draw schemes under each other, to the scale of their flash, with an image in each.
+
+    Args:
+        image: its bytes, 0 for none; those for which there is no room are hatched.
+        virtual: say that the image is for a virtual board.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 5.8))
+        figure.subplots_adjust(left=0.03, right=0.97, top=0.92, bottom=0.15)
+        for row, scheme in enumerate(schemes):
+            _scheme(axes, scheme, -row)
+        if image:
+            colors = {"for apps": _tint(BLUE, FREE), "the image": _tint(BLUE, USED), "for files": _tint(GREEN, FREE)}
+            for label, color in colors.items():
+                axes.bar(2, 0, color=color, label=label)  # out of sight
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=4, frameon=False)
+        axes.spines[:].set_visible(False)
+        axes.set(xlim=(-0.002, 1.002), ylim=(0.85 - len(schemes), 0.9), yticks=[])
+        axes.set_xticks([mib * MIB / FLASH for mib in range(5)], [f"{mib} MiB" for mib in range(5)])
+        subject = f"An image of {image:,} bytes in five" if image else "Five"
+        _title(figure, f"{subject} partition schemes", virtual)
+    plt.close(figure)
     return figure
 
 
@@ -89,7 +114,7 @@ def throughput(result: "UploadResult") -> Figure:
     points = list({min(t, written): done for t, _, done, _ in result.samples}.items())
     with plt.rc_context(STYLE):
         figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(WIDTH, 5.2), height_ratios=(3, 2))
-        figure.subplots_adjust(left=LEFT, right=RIGHT, top=0.79, bottom=0.11, hspace=0.14)
+        figure.subplots_adjust(left=0.1, right=0.98, top=0.84, bottom=0.11, hspace=0.14)
         _spans(top, bottom, phases, result)
         _acknowledged(top, points, phases)
         _speed(bottom, points, written)
@@ -120,26 +145,42 @@ def _tint(color: str, strength: float) -> tuple[float, ...]:
 
 def _boxes(table: Iterable, used: Mapping[str, int]) -> list[_Box]:
     boxes = [_Box("bootloader", BOOTLOADER, TABLE - BOOTLOADER, GREY), _Box("partition table", TABLE, TABLE_SIZE, GREY)]
-    kinds = {"ota": ORANGE, "nvs": PURPLE, "phy": GREY}
+    kinds = {"ota": ORANGE, "nvs": PURPLE, "phy": GREY, "coredump": GREY}
     for row in sorted(table, key=lambda row: row.offset):
         color = BLUE if row.type_name == "app" else kinds.get(row.subtype_name, GREEN)
         boxes.append(_Box(row.label, row.offset, row.size, color, used.get(row.label)))
     return boxes
 
 
-def _strip(axes: Axes, boxes: list[_Box], span: tuple[int, int], y: float, hide: int) -> None:
+def _strip(axes: Axes, boxes: list[_Box], span: tuple[int, int], y: float, hide: int, height: float = 0.3) -> None:
     """One row of boxes, from one address to another; those that end by `hide` get no label."""
-    height = 0.30
     start, scale = span[0], span[1] - span[0]
     axes.bar(0, height, 1, y, align="edge", color="white", edgecolor="#BBBBBB")
     for box in boxes:
         x, width = (box.start - start) / scale, box.size / scale
-        axes.bar(x, height, width, y, align="edge", color=_tint(box.color, 0.18))
+        axes.bar(x, height, width, y, align="edge", color=_tint(box.color, FREE))
         filled = min(width, (box.used or 0) / scale)
-        axes.bar(x, height, filled, y, align="edge", color=_tint(box.color, 0.5))
+        axes.bar(x, height, filled, y, align="edge", color=_tint(box.color, USED))
         axes.bar(x, height, width, y, align="edge", fill=False, edgecolor=box.color, linewidth=1.2)
         if box.end > hide:
             _label(axes, box, x + width / 2, width, y, height)
+
+
+def _scheme(axes: Axes, scheme: "Scheme", y: float) -> None:
+    """One scheme, with the image in each app partition, or in the first where it is too large."""
+    first, covered = scheme.apps[0], scheme.apps[0].end + scheme.excess
+    boxes = _boxes(scheme.table, {app.label: scheme.image for app in scheme.apps[: 1 if scheme.excess else None]})
+    _strip(axes, boxes, (0, FLASH), y, hide=FLASH, height=0.5)
+    if scheme.excess:
+        width = scheme.excess / FLASH
+        axes.bar(first.end / FLASH, 0.5, width, y, align="edge", color="white", edgecolor=RED, hatch="////")
+    for box in boxes:
+        start = box.start if box.end <= first.end else max(box.start, covered)
+        text = f"{box.name}, {_size(box.size)}"
+        if len(text) * CHARACTER < (box.end - start) / FLASH * WIDTH:
+            axes.text((start + box.end) / 2 / FLASH, y + 0.25, text, ha="center", va="center")
+    axes.text(0, y + 0.58, scheme.name, fontweight="bold")
+    axes.text(1, y + 0.58, scheme.verdict, ha="right", color=RED if scheme.excess else INK)
 
 
 def _label(axes: Axes, box: _Box, x: float, width: float, y: float, height: float) -> None:
@@ -151,14 +192,8 @@ def _label(axes: Axes, box: _Box, x: float, width: float, y: float, height: floa
     half = max(map(len, lines)) * CHARACTER / WIDTH / 2
     x = min(max(x, half), 1 - half)
     for number, line in enumerate(lines):
-        axes.text(
-            x,
-            middle + 0.08 * ((len(lines) - 1) / 2 - number),
-            line,
-            ha="center",
-            va="center",
-            fontweight="normal" if number else "bold",
-        )
+        up = 0.08 * ((len(lines) - 1) / 2 - number)
+        axes.text(x, middle + up, line, ha="center", va="center", fontweight="normal" if number else "bold")
 
 
 def _phases(result: "UploadResult") -> dict[str, tuple[float, float]]:
@@ -173,33 +208,14 @@ def _phases(result: "UploadResult") -> dict[str, tuple[float, float]]:
 
 
 def _spans(top: Axes, bottom: Axes, phases: dict[str, tuple[float, float]], result: "UploadResult") -> None:
-    colors = dict(zip(phases, (BLUE, ORANGE, PURPLE, GREY), strict=False))
-    total = max(end for _, end in phases.values())
-    top.set_xlim(0, total)
-    texts = [f"{name}\n{_seconds(end - start)}" for name, (start, end) in phases.items()]
+    texts = {name: _seconds(end - start) for name, (start, end) in phases.items()}
     # The first two take turns, block by block; the board counts each.
-    texts[0] = f"receive + write\n{_seconds(result.seconds['receive'])} + {_seconds(result.seconds['write'])}"
-    places = _spread([(start + end) / 2 / total for start, end in phases.values()], texts)
-    for (name, (start, end)), text, place in zip(phases.items(), texts, places, strict=True):
+    texts["receive + write"] = f"{_seconds(result.seconds['receive'])} + {_seconds(result.seconds['write'])}"
+    for (name, (start, end)), color in zip(phases.items(), (BLUE, ORANGE, PURPLE, GREY), strict=False):
         for axes in (top, bottom):
-            axes.axvspan(start, end, color=_tint(colors[name], 0.15), linewidth=0)
-        top.text(place, 1.09, text, transform=top.transAxes, ha="center", va="bottom")
-        line = [place, (start + end) / 2 / total], [1.08, 1.0]
-        top.plot(*line, color=colors[name], linewidth=1.2, transform=top.transAxes, clip_on=False)
-
-
-def _spread(places: list[float], texts: list[str]) -> list[float]:
-    """Move labels apart, as little as it takes, and keep them within 0 and 1."""
-    halves = [max(map(len, text.split("\n"))) * CHARACTER / WIDTH / (RIGHT - LEFT) / 2 + 0.012 for text in texts]
-    edge = 0.0
-    for number, half in enumerate(halves):
-        places[number] = max(places[number], edge + half)
-        edge = places[number] + half
-    edge = 1.0
-    for number in reversed(range(len(halves))):
-        places[number] = min(places[number], edge - halves[number])
-        edge = places[number] - halves[number]
-    return places
+            axes.axvspan(start, end, color=_tint(color, 0.25), linewidth=0, label=f"{name} {texts[name]}")
+    top.set_xlim(0, end)
+    top.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
 
 
 def _acknowledged(axes: Axes, points: list[tuple[float, int]], phases: dict[str, tuple[float, float]]) -> None:

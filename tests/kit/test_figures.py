@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from kit.figures import flash_map, throughput
+from kit.figures import FLASH, flash_map, scheme_map, throughput
 from kit.ota import UploadResult
+from kit.schemes import Scheme, compare_schemes
 from kit.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
 
 SIZE = 1_380_352
@@ -33,6 +35,16 @@ def boxes(figure: Figure) -> list[tuple[float, float]]:
     return [(box.get_x(), box.get_width()) for box in top]
 
 
+def bars(figure: Figure, y: float) -> list[tuple[float, float, str | None]]:
+    """Left edge, width and hatch of the boxes that stand at this height."""
+    rectangles = [box for box in figure.axes[0].patches if isinstance(box, Rectangle) and box.get_height()]
+    return [(box.get_x(), box.get_width(), box.get_hatch()) for box in rectangles if box.get_y() == y]
+
+
+def schemes(image: int) -> tuple[Scheme, ...]:
+    return compare_schemes(image or None).schemes
+
+
 def result(samples: int = 20, restart: float | None = 3.0, virtual: bool = True) -> UploadResult:
     times = [23.0 * n / (samples - 1) for n in range(samples)]
     rows = tuple((t, int(SIZE * t / 23), int(SIZE * t / 23), "write") for t in times)
@@ -41,15 +53,17 @@ def result(samples: int = 20, restart: float | None = 3.0, virtual: bool = True)
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    figure.canvas.draw()
+    """Texts that cover each other; the numbers at the axes, of which not all are drawn, are left to matplotlib."""
+    FigureCanvasAgg(figure).draw()  # where a text stands is settled when it is drawn
+    numbers = [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    extents = [(text.get_text(), text.get_window_extent()) for text in texts]
+    extents = [(text.get_text(), text.get_window_extent()) for text in texts if text not in numbers]
     return [(a, b) for n, (a, x) in enumerate(extents) for b, y in extents[n + 1 :] if x.overlaps(y)]
 
 
 @pytest.mark.parametrize("table", [MICROPYTHON_OTA, MICROPYTHON_OTA.with_vfs(0x400000), SEED])
 def test_flash_map_names_each_partition_with_address_and_size(table):
-    figure = flash_map(table, None, virtual=False)
+    figure = flash_map(table, {}, virtual=False)
     text = words(figure)
     for row in table:
         assert row.label in text
@@ -76,15 +90,39 @@ def test_flash_map_of_a_table_that_makes_no_sense(rows):
 
 
 def test_flash_map_title():
-    assert "Flash, 4 MiB" in words(flash_map(MICROPYTHON_OTA, None, virtual=False))
-    assert "Flash, 8 MiB" in words(flash_map(MICROPYTHON_OTA.with_vfs(0x800000), None, virtual=False))
-    assert "After the update" in words(flash_map(MICROPYTHON_OTA, None, virtual=False, title="After the update"))
+    assert "Flash, 4 MiB" in words(flash_map(MICROPYTHON_OTA, {}, virtual=False))
+    assert "Flash, 8 MiB" in words(flash_map(MICROPYTHON_OTA.with_vfs(0x800000), {}, virtual=False))
 
 
 def test_only_figures_of_a_virtual_board_say_virtual():
     for virtual in (True, False):
-        assert ("virtual board" in words(flash_map(MICROPYTHON_OTA, None, virtual))) == virtual
+        assert ("virtual board" in words(flash_map(MICROPYTHON_OTA, {}, virtual))) == virtual
+        assert ("virtual board" in words(scheme_map(schemes(SIZE), SIZE, virtual))) == virtual
         assert ("virtual board" in words(throughput(result(virtual=virtual)))) == virtual
+
+
+@pytest.mark.parametrize("image", [0, 1_000_000, SIZE, 2_050_000, 3_000_000, 9_000_000])
+def test_schemes_are_named_and_judged(image: int):
+    figure = scheme_map(schemes(image), image, virtual=False)
+    text = words(figure)
+    for scheme in schemes(image):
+        assert scheme.name in text
+        assert scheme.verdict in text
+    assert (f"An image of {image:,} bytes" in text) == ("the image" in text) == (image > 0)
+    assert "4 MiB" in text
+    assert overlaps(figure) == []
+
+
+def test_the_image_is_drawn_to_scale_and_what_exceeds_is_hatched():
+    figure = scheme_map(schemes(SIZE), SIZE, virtual=False)
+    default, minimal, *_ = [bars(figure, y) for y in (0, -1)]
+    assert [(x, width) for x, width, hatch in default if hatch] == [
+        (pytest.approx(0x150000 / FLASH), pytest.approx((SIZE - 0x140000) / FLASH))
+    ]
+    assert not any(hatch for _, _, hatch in minimal)
+    for slot in (0x10000, 0x1F0000):
+        widths = [width for x, width, _ in minimal if x == pytest.approx(slot / FLASH)]
+        assert widths == pytest.approx([0x1E0000 / FLASH, SIZE / FLASH, 0x1E0000 / FLASH])  # free, image, outline
 
 
 @pytest.mark.parametrize("samples", [2, 3, 60])
@@ -92,9 +130,9 @@ def test_only_figures_of_a_virtual_board_say_virtual():
 def test_throughput_marks_phases_and_speed(samples, restart):
     figure = throughput(result(samples, restart))
     text = words(figure)
-    assert "receive + write\n6 s + 15.0 s" in text
-    assert "verify\n1.2 s" in text
-    assert "commit\n0.1 s" in text
+    assert "receive + write 6 s + 15.0 s" in text
+    assert "verify 1.2 s" in text
+    assert "commit 0.1 s" in text
     assert ("restart" in text) == (restart is not None)
     assert "mean 64 kB/s" in text  # 1,380,352 bytes in 21.7 s
     assert "1.1.0 into ota_1: 1,380,352 bytes" in text
@@ -119,6 +157,7 @@ def test_throughput_of_an_upload_too_fast_to_poll():
 
 def test_figures_are_closed_so_that_a_notebook_shows_them_once():
     before = plt.get_fignums()
-    flash_map(MICROPYTHON_OTA, None, virtual=True)
+    flash_map(MICROPYTHON_OTA, {}, virtual=True)
+    scheme_map(schemes(SIZE), SIZE, virtual=True)
     throughput(result())
     assert plt.get_fignums() == before

@@ -1,0 +1,122 @@
+"""Partition schemes that learners meet, for 4 MiB of flash, and what fits into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kit.errors import ImageError
+from kit.table import APP, FILES, MICROPYTHON_OTA, Partition, PartitionTable, html_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kit.update_image import UpdateImage
+
+FLASH_SIZE = 4 * 1024 * 1024
+
+# The first three are Arduino-ESP32's (version 3, tools/partitions), named as in its menu.
+SCHEMES: dict[str, PartitionTable] = {
+    "default 4 MB": PartitionTable.from_csv("""# default.csv: Default 4MB with spiffs (1.2MB APP/1.5MB SPIFFS)
+        nvs,      data, nvs,      0x9000,   0x5000
+        otadata,  data, ota,      0xe000,   0x2000
+        app0,     app,  ota_0,    0x10000,  0x140000
+        app1,     app,  ota_1,    0x150000, 0x140000
+        spiffs,   data, spiffs,   0x290000, 0x160000
+        coredump, data, coredump, 0x3F0000, 0x10000"""),
+    "minimal SPIFFS": PartitionTable.from_csv("""# min_spiffs.csv: Minimal SPIFFS (1.9MB APP with OTA/128KB SPIFFS)
+        nvs,      data, nvs,      0x9000,   0x5000
+        otadata,  data, ota,      0xe000,   0x2000
+        app0,     app,  ota_0,    0x10000,  0x1E0000
+        app1,     app,  ota_1,    0x1F0000, 0x1E0000
+        spiffs,   data, spiffs,   0x3D0000, 0x20000
+        coredump, data, coredump, 0x3F0000, 0x10000"""),
+    "no OTA": PartitionTable.from_csv("""# no_ota.csv: No OTA (2MB APP/2MB SPIFFS)
+        nvs,      data, nvs,      0x9000,   0x5000
+        otadata,  data, ota,      0xe000,   0x2000
+        app0,     app,  ota_0,    0x10000,  0x200000
+        spiffs,   data, spiffs,   0x210000, 0x1E0000
+        coredump, data, coredump, 0x3F0000, 0x10000"""),
+    "MicroPython": PartitionTable.from_csv("""# ports/esp32/partitions-4MiBplus.csv of MicroPython 1.26
+        nvs,      data, nvs,      0x9000,   0x6000
+        phy_init, data, phy,      0xf000,   0x1000
+        factory,  app,  factory,  0x10000,  0x1F0000"""),
+    "MicroPython OTA": MICROPYTHON_OTA,
+}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One scheme, with the "vfs" that MicroPython adds when it runs; and the bytes of the image for it (0: none)."""
+
+    name: str
+    table: PartitionTable = field(repr=False)
+    image: int
+
+    @property
+    def apps(self) -> tuple[Partition, ...]:
+        """The partitions that an image can start from: the slots, or the one that is never updated ("factory")."""
+        return tuple(partition for partition in self.table if partition.type == APP)
+
+    @property
+    def files(self) -> int:
+        """Bytes for files."""
+        return sum(partition.size for partition in self.table if (partition.type, partition.subtype) in FILES)
+
+    @property
+    def excess(self) -> int:
+        """Bytes of the image for which an app partition has no room."""
+        return max(0, self.image - self.apps[0].size)
+
+    @property
+    def verdict(self) -> str:
+        if not self.image:
+            return ""
+        if self.excess:
+            return f"too large by {self.excess:,} bytes"
+        return "fits, and can be updated over the air" if len(self.table.slots) > 1 else "fits, but no second slot"
+
+
+@dataclass(frozen=True, repr=False)
+class SchemeComparison:
+    """The schemes, and the bytes of the image that is to go into them (0: none)."""
+
+    schemes: tuple[Scheme, ...]
+    image: int
+    is_stand_in: bool
+
+    def plot(self) -> Figure:
+        """Draw the schemes to scale, with the image in them."""
+        from kit.figures import scheme_map
+
+        return scheme_map(self.schemes, self.image, self.is_stand_in)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        cells = [("scheme", "app partitions", "room for files", f"image of {self.image:,} bytes")]
+        for scheme in self.schemes:
+            apps = f"{len(scheme.apps)} of {scheme.apps[0].size // 1024:,} KiB"
+            cells.append((scheme.name, apps, f"{scheme.files // 1024:,} KiB", scheme.verdict))
+        return [row[: 4 if self.image else 3] for row in cells]
+
+    def __repr__(self) -> str:
+        rows = [f"{name:<15}  {apps:>14}  {files:>14}  {''.join(rest)}" for name, apps, files, *rest in self._cells()]
+        return "\n".join(map(str.rstrip, rows))
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._cells())
+
+
+def compare_schemes(image: UpdateImage | int | None = None) -> SchemeComparison:
+    """Compare the usual partition schemes: how many slots, how large, and whether an image fits into them.
+
+    Args:
+        image: what kit.build made, or a number of bytes.
+
+    Raises:
+        ImageError: it is neither.
+    """
+    size = 0 if image is None else getattr(image, "size", image)
+    if not isinstance(size, int) or (image is not None and size <= 0):
+        raise ImageError(f"{image!r} is no image.", "Give what kit.build() returned, or a number of bytes.")
+    schemes = (Scheme(name, table.with_vfs(FLASH_SIZE), size) for name, table in SCHEMES.items())
+    return SchemeComparison(tuple(schemes), size, getattr(image, "is_stand_in", False))
