@@ -6,7 +6,11 @@ from collections.abc import Callable
 import pytest
 
 # How to get a tool that no distribution's package manager brings everywhere.
-INSTALL = {"micropython": "run .ci/micropython and set MICROPYTHON to the path that it prints"}
+INSTALL = {
+    "micropython": "run .ci/micropython and set MICROPYTHON to the path that it prints",
+    "chromium": "on Debian apt-get install chromium, elsewhere install Google Chrome, or set CHROMIUM to its path",
+    "chromedriver": "on Debian apt-get install chromium-driver, elsewhere put the browser's ChromeDriver on PATH",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
