@@ -1,0 +1,93 @@
+"""The lessons as a learner sees them: JupyterLab in a browser, every cell run, a virtual board that does not wait."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from nbformat import NotebookNode, v4
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
+BROKEN = """\
+from kit.progress import Progress
+
+with Progress("flash", 10):
+    pass
+with Progress("upload", 10) as bar:
+    bar.update(5)
+    raise OSError("the link is down")
+"""
+
+
+class Shown(NamedTuple):
+    """What stands below a cell."""
+
+    figures: int
+    full_bars: int  # green, and as wide as their track
+    red: int  # errors and lines on stderr
+
+
+def shown(cell: WebElement) -> Shown:
+    images = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedImage img")
+    bars = cell.find_elements(By.CSS_SELECTOR, ".widget-hprogress .progress > .progress-bar-success")
+    return Shown(
+        figures=sum(int(image.get_property("naturalWidth")) > 0 for image in images),
+        full_bars=sum(bar.size["width"] == bar.find_element(By.XPATH, "..").size["width"] > 0 for bar in bars),
+        red=len(cell.find_elements(By.CSS_SELECTOR, RED)),
+    )
+
+
+def promised(cell: NotebookNode) -> Shown:
+    """What the stored outputs of a cell promise to a reader of the notebook."""
+    data = [output.get("data", {}) for output in cell.outputs]
+    errors = sum(output.output_type == "error" for output in cell.outputs)
+    return Shown(
+        figures=sum("image/png" in types for types in data),
+        full_bars=0 if errors else sum(types.get("text/plain", "").count("FloatProgress(") for types in data),
+        red=errors + sum(output.get("name") == "stderr" for output in cell.outputs),
+    )
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_lesson_runs_from_top_to_bottom(
+    notebook: Path, open_lesson: Callable, started: Callable, wait_until: Callable, screenshots: Path | None
+):
+    cells = nbformat.read(notebook, as_version=4).cells
+    code = [index for index, cell in enumerate(cells) if cell.cell_type == "code"]
+    lesson = open_lesson(notebook)
+    lesson.run_all()
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not lesson.missing_images(), 10)
+    if screenshots:
+        lesson.save_pages(screenshots, notebook.stem)
+    for index in code:
+        cell, promise = lesson.cell(index), promised(cells[index])
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda cell=cell, promise=promise: shown(cell) == promise, 10)  # the page lags behind the kernel
+        assert shown(cell) == promise, f"cell {index}: {cell.text}"
+    assert not lesson.missing_images()
+    assert [lesson.counts()[index] for index in code] == list(range(1, len(code) + 1))
+    running = " ".join(started().values())  # all of this has to be gone when the test has ended
+    assert all(name in running for name in ("jupyter-lab", "ipykernel_launcher", "kit.virtual", "chromedriver"))
+
+
+def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_until: Callable):
+    cells = [v4.new_code_cell(BROKEN, metadata={"tags": ["raises-exception"]}), v4.new_code_cell("1 / 0")]
+    cells += [v4.new_code_cell("print('not reached')"), v4.new_markdown_cell("![nothing](nowhere.png)")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = tmp_path / "lessons" / "broken.ipynb"
+    notebook.parent.mkdir()
+    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), notebook)
+    lesson = open_lesson(notebook)
+    lesson.run_all()
+    assert lesson.counts() == [1, 2, None, None]
+    wait_until(lambda: shown(lesson.cell(0)) == Shown(figures=0, full_bars=1, red=1), 10)
+    assert "OSError: the link is down" in lesson.cell(0).text
+    wait_until(lambda: shown(lesson.cell(1)) == Shown(figures=0, full_bars=0, red=1), 10)
+    assert shown(lesson.cell(2)) == Shown(figures=0, full_bars=0, red=0)
+    assert "nothing" in lesson.missing_images()[0]
