@@ -14,7 +14,6 @@ PLACES = {  # field: environment variable, table and key in lab.toml, what it is
     "wifi_password": ("KIT_WIFI_PASSWORD", "wifi", "password", "Wi-Fi password"),
     "password": ("KIT_PASSWORD", "ota", "password", "OTA password"),
 }
-ROUNDS = 1000  # as many as firmware/app/auth.py does at each login
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ def settings(virtual: bool) -> Settings:
         SettingsError: a value for a real board is missing, or lab.toml cannot be read.
     """
     tables = {} if virtual else _lab_toml()
-    found = {name: os.environ.get(place[0]) or _text(tables, *place[1:3]) for name, place in PLACES.items()}
-    if virtual:
-        found = {name: value or getattr(DEMO, name) for name, value in found.items()}
-    missing = [f"{place[3]} ({place[0]})" for name, place in PLACES.items() if not found[name]]
+    found = {}
+    for name, (variable, table, key, _) in PLACES.items():
+        found[name] = os.environ.get(variable) or (getattr(DEMO, name) if virtual else _text(tables, table, key))
+    missing = [f"{what} ({variable})" for name, (variable, _, _, what) in PLACES.items() if not found[name]]
     if missing:
         raise SettingsError(
             f"A real board needs settings that are not set: {', '.join(missing)}.",
@@ -55,22 +54,16 @@ def settings(virtual: bool) -> Settings:
 def hash_password(password: str, salt: bytes) -> bytes:
     """Return the 32 bytes that a board keeps in place of the password, behind the 16-byte salt."""
     digest = password.encode()
-    for _ in range(ROUNDS):
+    for _ in range(1000):  # as firmware/app/auth.py does at each login
         digest = hashlib.sha256(salt + digest).digest()
     return digest
 
 
 def _lab_toml() -> dict:
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
-            return _read(folder / FILE)
-    return {}
-
-
-def _read(path: Path) -> dict:
+    paths = (folder / FILE for folder in (Path.cwd(), *Path.cwd().parents))
+    path = next(filter(Path.is_file, paths), None)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' Notepad may put a BOM in front
+        return tomllib.loads(path.read_text(encoding="utf-8-sig")) if path else {}  # Notepad may put a BOM in front
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise SettingsError(f"{path} cannot be read: {error}.", "Compare it with lab.example.toml.") from None
 
