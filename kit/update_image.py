@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -22,7 +23,6 @@ from kit.image import SECTOR, with_descriptor
 if TYPE_CHECKING:
     from kit.board import Board
 
-PROJECT = "esp32-ota"
 
 # semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
 _NUMBER = r"(0|[1-9][0-9]*)"
@@ -38,7 +38,7 @@ class UpdateImage:
     version: str
     project: str
     built: datetime
-    data: bytes = field(repr=False)
+    data: bytes
     base: BaseImage
     app_length: int
     application_length: int
@@ -121,16 +121,19 @@ def build(
         ImageError: a bad version, an application that does not compile, or one too large for a slot.
     """
     _check_version(version)
-    virtual = (base is not None and base.is_stand_in) or is_virtual(board)
     base = base or base_image(board)
     built = _build_time(when)
-    project = standin.PROJECT if base.is_stand_in else PROJECT
-    application = pack(app or firmware_dir() / "app", compiled=not virtual)
-    app_image = with_descriptor(
-        base.app, version=version, project=project, date=f"{built:%Y-%m-%d}", time=f"{built:%H:%M:%S}"
+    project = standin.PROJECT if base.is_stand_in else "esp32-ota"
+    date, clock = f"{built:%Y-%m-%d %H:%M:%S}".split()
+    app_image = with_descriptor(base.app, version=version, project=project, date=date, time=clock)
+    start = -(-len(app_image) // SECTOR) * SECTOR + SECTOR  # of the application, behind the header sector
+    application = pack(
+        app or firmware_dir() / "app",
+        compiled=not (base.is_stand_in or is_virtual(board)),
+        room=max(0, min(partition.size for partition in base.table.slots) - start),
     )
-    data = _join(app_image, application)
-    _check_size(data, application, base)
+    header = HEADER.pack(HEADER_MAGIC, len(application), hashlib.sha256(application).digest())
+    data = app_image.ljust(start - SECTOR, b"\xff") + header.ljust(SECTOR, b"\xff") + application
     return UpdateImage(version, project, built, data, base, len(app_image), len(application))
 
 
@@ -145,28 +148,8 @@ def _check_version(version: str) -> None:
 def _build_time(when: datetime | None) -> datetime:
     if when is not None:
         return when.astimezone(UTC)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return datetime.now(UTC).replace(microsecond=0)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", time.time())
     try:
         return datetime.fromtimestamp(int(epoch), UTC)
     except (ValueError, OverflowError, OSError):
         raise ImageError(f"SOURCE_DATE_EPOCH is {epoch!r}.", "Set it to seconds since 1970, or unset it.") from None
-
-
-def _join(app_image: bytes, application: bytes) -> bytes:
-    """Return app image, header sector and application, each from the start of a sector."""
-    padding = b"\xff" * (-len(app_image) % SECTOR)
-    header = HEADER.pack(HEADER_MAGIC, len(application), hashlib.sha256(application).digest())
-    return app_image + padding + header.ljust(SECTOR, b"\xff") + application
-
-
-def _check_size(data: bytes, application: bytes, base: BaseImage) -> None:
-    slot = min(partition.size for partition in base.table.slots)
-    if len(data) > slot:
-        room = max(0, slot - (len(data) - len(application)))
-        raise ImageError(
-            f"The application is too large: it has {len(application):,} bytes, and the slot of {slot:,} has room for "
-            f"{room:,} behind MicroPython.",
-            "Take files out of the application, or make them smaller.",
-        )

@@ -1,4 +1,5 @@
 import ast
+import os
 import subprocess
 from pathlib import Path
 
@@ -6,10 +7,14 @@ import pytest
 from littlefs import LittleFS
 
 from kit import application
-from kit.application import new_app, pack, set_constant, strip
+from kit.application import new_app, set_constant, strip
 from kit.errors import ImageError
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
+
+
+def pack(folder: Path, compiled: bool) -> bytes:
+    return application.pack(folder, compiled=compiled, room=0x40000)
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
@@ -79,9 +84,15 @@ def test_a_real_micropython_mounts_and_runs_it(micropython: str, app_folder: Pat
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_the_same_application_gives_the_same_bytes(app_folder: Path, tmp_path: Path, compiled: bool):
+def test_the_same_application_gives_the_same_bytes(
+    app_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+):
     first = pack(app_folder, compiled=compiled)
     moved = app_folder.rename(tmp_path / "elsewhere")
+    for path in moved.rglob("*"):
+        os.utime(path, (0, 0))
+    as_listed = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: reversed(list(as_listed(self, pattern))))
     assert pack(moved, compiled=compiled) == first
 
 
@@ -91,6 +102,14 @@ def test_the_image_is_as_small_as_it_can_be(app_folder: Path):
     assert len(data) < 1.5 * sum(map(len, files.values())) + 8192
     (app_folder / "big.bin").write_bytes(bytes(60_000))
     assert 60_000 <= len(pack(app_folder, compiled=True)) - len(data) < 72_000
+
+
+def test_what_is_far_too_large_is_not_even_tried(app_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with (app_folder / "video.mp4").open("wb") as file:
+        file.truncate(64 << 20)
+    monkeypatch.delattr(application, "LittleFS")
+    with pytest.raises(ImageError, match=r"too large: 67,\d+,\d+ bytes of files .* exceed the 262,144 left in a slot"):
+        pack(app_folder, compiled=False)
 
 
 def test_files_of_editors_stay_out(app_folder: Path):
@@ -131,6 +150,8 @@ def test_a_syntax_error_is_named_by_file_and_line(app_folder: Path, source: byte
 def test_no_application(tmp_path: Path):
     with pytest.raises(ImageError, match="There is no folder"):
         pack(tmp_path / "none", compiled=False)
+    with pytest.raises(ImageError, match="There is no folder 5"):
+        pack(5, compiled=False)
     with pytest.raises(ImageError, match=r"There is no main\.py"):
         pack(tmp_path, compiled=False)
 
@@ -156,7 +177,7 @@ def show(text: str = "# no comment") -> str:
 
 
 def test_strip_keeps_lines_and_code():
-    stripped = strip(SOURCE)
+    stripped = strip("page.py", SOURCE)
     assert stripped.count("\n") == SOURCE.count("\n")
     assert "# why" not in stripped
     assert "something" not in stripped

@@ -41,17 +41,21 @@ def test_the_layout(stand_in: BaseImage, app_folder: Path):
     assert update.data[app.length : header] == b"\xff" * (header - app.length)
     assert (magic, length, digest) == (b"APP1", len(application), hashlib.sha256(application).digest())
     assert update.data[header + 40 : header + 4096] == b"\xff" * 4056
-    assert application == pack(app_folder, compiled=False)
+    assert application == pack(app_folder, compiled=False, room=0x40000)
     assert (update.app_length, update.application_length) == (app.length, len(application))
     assert update.size == len(update.data)
 
 
-def test_esptool_prints_what_was_built(release: BaseImage, app_folder: Path, tmp_path: Path):
-    path = build("1.2.3-rc.1", board=Board(), app=app_folder, base=release, when=WHEN).save(tmp_path / "update.bin")
+@pytest.mark.parametrize(("base", "project"), [("release", "esp32-ota"), ("stand_in", "kit-stand-in")])
+def test_esptool_prints_what_was_built(
+    request: pytest.FixtureRequest, app_folder: Path, tmp_path: Path, base: str, project: str
+):
+    base = request.getfixturevalue(base)
+    path = build("1.2.3-rc.1", board=Board(), app=app_folder, base=base, when=WHEN).save(tmp_path / "update.bin")
     command = [sys.executable, "-m", "esptool", "image-info", path]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "App version: 1.2.3-rc.1\n" in printed
-    assert "Project name: esp32-ota\n" in printed
+    assert f"Project name: {project}\n" in printed
     assert "Compile time: 2025-11-24 10:20:30\n" in printed
     assert printed.count("(valid)") == 2
 
@@ -60,10 +64,10 @@ def test_a_real_board_gets_bytecode_and_a_virtual_one_does_not(
     release: BaseImage, stand_in: BaseImage, app_folder: Path
 ):
     real = build("1.0.0", board=Board(), app=app_folder, base=release)
-    assert real.data.endswith(pack(app_folder, compiled=True))
+    assert real.data.endswith(pack(app_folder, compiled=True, room=0x40000))
     assert not real.is_stand_in
     virtual = build("1.0.0", app=app_folder, base=stand_in)
-    assert virtual.data.endswith(pack(app_folder, compiled=False))
+    assert virtual.data.endswith(pack(app_folder, compiled=False, room=0x40000))
     assert (virtual.is_stand_in, virtual.project) == (True, "kit-stand-in")
 
 
@@ -110,7 +114,7 @@ def test_an_application_that_fills_the_slot_fits_and_one_file_more_does_not(stan
     (app_folder / "big.bin").write_bytes(bytes(room - 8192))
     assert slot - 8192 <= build("1.0.0", app=app_folder, base=stand_in).size <= slot
     (app_folder / "big.bin").write_bytes(bytes(room + 4096))
-    with pytest.raises(ImageError, match=r"too large: it has .* the slot of 1,572,864 has room for 258,048 behind"):
+    with pytest.raises(ImageError, match=r"too large: .* exceed the 258,048 left in a slot"):
         build("1.0.0", app=app_folder, base=stand_in)
 
 
