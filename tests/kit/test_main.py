@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +8,10 @@ from kit.image import AppImage
 from kit.table import MICROPYTHON_OTA, PartitionTable
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """`python -m kit`, for the virtual board that tests/conftest.py names."""
     command = [sys.executable, "-m", "kit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
 def test_build_writes_an_update_image(app_folder: Path, tmp_path: Path):
@@ -17,6 +19,28 @@ def test_build_writes_an_update_image(app_folder: Path, tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("UpdateImage 1.2.3: ")
     assert AppImage.parse((tmp_path / "update.bin").read_bytes()).descriptor.version == "1.2.3"
+
+
+def test_build_gives_the_same_bytes_on_every_computer(app_folder: Path, tmp_path: Path):
+    (app_folder / "www" / "grüße.html").write_bytes("<h1>Grüße</h1>\r\n".encode())
+    copy = tmp_path / "elsewhere" / "other name"
+    copy.mkdir(parents=True)
+    for path in sorted(app_folder.rglob("*"), reverse=True):  # the order in which folders list their files
+        if path.is_file():
+            (copy / path.relative_to(app_folder)).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy / path.relative_to(app_folder))
+    here = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "1"}
+    there = {"TZ": "America/Los_Angeles", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2"}
+    images = []
+    for folder, environment, umask in ((app_folder, here, 0o077), (copy, there, 0)):
+        environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"} | environment
+        output = tmp_path / f"{len(images)}.bin"
+        done = run("build", "1.2.3", "--app", folder, "-o", output, env=environment, umask=umask)
+        assert done.returncode == 0, done.stderr
+        images.append(output.read_bytes())
+    assert images[0] == images[1]
+    descriptor = AppImage.parse(images[0]).descriptor
+    assert (descriptor.date, descriptor.time) == ("2023-11-14", "22:13:20")
 
 
 def test_base_writes_what_stands_before_the_slots(tmp_path: Path):
