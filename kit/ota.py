@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
+import io
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ UPLOAD_TIMEOUT = (15, 180)
 SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
 CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
 RETRY = 0.25  # seconds between two looks at a restarting board
+NOT_OURS = "Check that board.url is this address."
 
 Sample = tuple[float, int, int, str]  # seconds, bytes received, bytes written, phase
 
@@ -92,9 +94,7 @@ class OtaClient:
     """
 
     def __init__(self, url: str, *, virtual: bool | None = None) -> None:
-        if not _is_web_address(url):
-            raise AddressError(f"{url!r} is not the address of a web server.", "Use board.url.")
-        self.url = _with_scheme(url).rstrip("/")
+        self.url = _web_address(url)
         self._virtual = virtual
         self._token: str | None = None  # stays in memory
 
@@ -102,28 +102,28 @@ class OtaClient:
         return f"OtaClient({self.url!r})"
 
     def info(self) -> Info:
-        """Return what the board says of itself."""
-        info = Info(_answer(self._reach("GET", "/info")))
+        """Return what the board says of itself.
+
+        Raises:
+            BoardError: nothing answers at this address, or something that is no board of ours.
+        """
+        info = Info(_answer(self._request("GET", "/info")))
         if "version" not in info:
-            raise BoardError(
-                f"What answers at {self.url} is not our firmware.", "Check that board.url is this address."
-            )
+            raise BoardError(f"What answers at {self.url} is not our firmware.", NOT_OURS)
         return info
 
     def login(self, password: str | None = None) -> None:
         """Get a token with the OTA password from the settings, and print for how long it is good.
 
         Raises:
-            BoardError: the board does not know this password, or has locked the door.
+            BoardError: the board does not know this password, or has locked the door; it says for how long.
             SettingsError: no password is set.
         """
-        password = password or settings(self._is_virtual()).password
-        response = self._reach("POST", "/login", json={"password": password})
+        password = password or settings(self._is_virtual(self.info())).password
+        response = self._request("POST", "/login", json={"password": password})
         if response.status_code == 401:
             raise BoardError(
-                "Invalid password!",
-                "Use the one that the board was installed with: it comes from KIT_PASSWORD, else from lab.toml; "
-                "board.install() writes it to the board.",
+                "Invalid password!", "It comes from KIT_PASSWORD or lab.toml; board.install() writes it to the board."
             )
         answer = _answer(response)
         self._token = answer["token"]
@@ -131,7 +131,7 @@ class OtaClient:
 
     def progress(self) -> dict:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""
-        return _answer(self._reach("GET", "/progress"))
+        return _answer(self._request("GET", "/progress"))
 
     def upload(self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True) -> UploadResult:
         """Send an update image, and wait until the board has restarted and confirmed it.
@@ -143,6 +143,7 @@ class OtaClient:
             wait: False returns when the board has accepted the image and is about to restart.
 
         Raises:
+            ImageError: there is no such file, or it is none.
             UpdateError: the board refuses the image.
             BoardError: the link broke, or the new version was not confirmed; the board then runs the old one.
         """
@@ -155,205 +156,120 @@ class OtaClient:
             self._token = None  # the board forgets it when it restarts
             restart = self._await_confirmation(answer, bar) if wait else None
         return UploadResult(
-            version=answer["version"],
-            slot=answer["slot"],
-            bytes=answer["bytes"],
-            seconds=answer["seconds"],
+            **{name: answer[name] for name in ("version", "slot", "bytes", "seconds")},
             samples=samples,
             restart_seconds=restart,
-            virtual=self._is_virtual(),
+            virtual=self._is_virtual(old),
         )
 
-    def _is_virtual(self) -> bool:
-        if self._virtual is None:
-            self._virtual = self.info().get("chip") == VIRTUAL_CHIP
-        return self._virtual
+    def _is_virtual(self, info: Info) -> bool:
+        return info.get("chip") == VIRTUAL_CHIP if self._virtual is None else self._virtual
 
     def _request(self, method: str, path: str, **options) -> requests.Response:
-        headers = {"Accept": "application/json"} | options.pop("headers", {})
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        options = {"timeout": TIMEOUT, "headers": headers, "allow_redirects": False} | options
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.url + path, **options)
+            if self._token:
+                session.headers["Authorization"] = f"Bearer {self._token}"
+            try:
+                return session.request(method, self.url + path, allow_redirects=False, **{"timeout": TIMEOUT} | options)
+            except requests.RequestException:
+                raise BoardError(
+                    f"The board has the address {self.url}, and this computer cannot reach it.",
+                    "Check that the board is on and that both are in one network; board.reset() shows its address.",
+                ) from None
 
-    def _reach(self, method: str, path: str, **options) -> requests.Response:
+    def _ask(self, path: str, **options) -> dict | None:
+        """Return what the board tells, empty where it will not, None where nothing answers."""
         try:
-            return self._request(method, path, **options)
-        except requests.RequestException:
-            raise BoardError(
-                f"The board has the address {self.url}, and this computer cannot reach it.",
-                "Check that the board is on and that both are in the same network; board.reset() shows its address.",
-            ) from None
+            response = self._request("GET", path, **options)
+            return response.json() if response.ok else {}
+        except (BoardError, requests.JSONDecodeError):
+            return None
 
     def _send(self, data: bytes, old: Info, bar: Progress) -> tuple[dict, tuple[Sample, ...]]:
         """Send the image in one thread and poll in this one; return the board's answer and the samples."""
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
-        body = _Body(data)
-        sender = _Sender(lambda: self._request("POST", "/update", timeout=UPLOAD_TIMEOUT, data=body, headers=headers))
-        try:
-            samples = self._watch(sender, bar)
-        finally:
-            body.stop()
-        if sender.response is None:
-            raise _broken(samples[-1], len(data), old)
-        answer = _answer(sender.response)
-        samples = [sample for sample in samples if sample[0] < sender.seconds]
-        bar.update(answer["bytes"], "restart")
-        return answer, (*samples, (sender.seconds, answer["bytes"], answer["bytes"], "restart"))
+        responses = []
 
-    def _watch(self, sender: _Sender, bar: Progress) -> list[Sample]:
-        samples: list[Sample] = [(0.0, 0, 0, "check")]
+        def send(body: io.BytesIO | None) -> None:
+            with suppress(BoardError, ValueError):  # the link broke; the body is closed, as nobody waits any more
+                responses.append(self._request("POST", "/update", timeout=UPLOAD_TIMEOUT, headers=headers, data=body))
+
+        with io.BytesIO(data) as body:  # requests would send an empty one in chunks
+            samples = self._watch(threading.Thread(target=send, args=[body if data else None], daemon=True), bar)
+        if not responses:
+            raise _broken(samples[-1], len(data), old)
+        answer = _answer(responses[0])
+        bar.update(answer["bytes"], "restart")
+        seconds = responses[0].elapsed.total_seconds()
+        samples = [sample for sample in samples if sample[0] < seconds]
+        return answer, (*samples, (seconds, answer["bytes"], answer["bytes"], "restart"))
+
+    def _watch(self, sender: threading.Thread, bar: Progress) -> list[Sample]:
+        """Show what the board has written, until the sender ends or the board falls silent."""
+        samples = [(0.0, 0, 0, "check")]
+        start = heard = time.monotonic()
         sender.start()
-        heard = 0.0
-        while sender.is_alive() and sender.elapsed() - heard < SILENCE:
-            sender.join(0.2 if sender.elapsed() < 1 else 1.0)
-            state = self._poll() if sender.is_alive() else None
-            heard = heard if state is None else sender.elapsed()
-            if state and state.get("phase") != "idle":  # idle: the board has not begun, and tells of an update before
-                samples.append((heard, state["received"], state["written"], state["phase"]))
+        while sender.is_alive() and time.monotonic() - heard < SILENCE:
+            sender.join(0.2 if time.monotonic() - start < 1 else 1.0)
+            state = self._ask("/progress") if sender.is_alive() else None
+            heard = heard if state is None else time.monotonic()
+            if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before
+                samples.append((heard - start, state["received"], state["written"], state["phase"]))
                 bar.update(state["written"], state["phase"])
         return samples
 
-    def _poll(self) -> dict | None:
-        """Return the board's progress, empty where it does not tell, None where it does not answer."""
-        try:
-            response = self._request("GET", "/progress")
-            return response.json() if response.ok else {}
-        except requests.RequestException:
-            return None
-
     def _await_confirmation(self, answer: dict, bar: Progress) -> float:
         """Return the seconds until the new version runs and is VALID."""
-        restart = _Restart(answer["version"], answer["slot"])
-        while restart.elapsed() < CONFIRM_TIMEOUT:
-            if restart.is_confirmed(self._look()):
+        version, slot = answer["version"], answer["slot"]
+        start = time.monotonic()
+        last = "none"
+        while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:
+            info = Info(self._ask("/info", timeout=RETRY_TIMEOUT) or {})
+            if (info.get("running"), info.get("image_state")) == (slot, "VALID"):
                 bar.update(answer["bytes"], "confirmed")
-                return restart.elapsed()
+                return seconds
+            # The old version answers until the restart, which comes after a second. Started later than that it is back.
+            if info.get("running") != slot and info.get("uptime", seconds) < seconds - 1:
+                raise BoardError(
+                    f"Version {version} did not confirm itself, and the board rolled back to {info.get('version')}.",
+                    "board.console() shows why; mend the application, build it anew and upload it.",
+                )
+            last = info or last
             time.sleep(RETRY)
         raise BoardError(
-            f"The board did not confirm version {answer['version']} within {CONFIRM_TIMEOUT:.0f} s; "
-            f"its last answer: {restart.last}.",
+            f"The board did not confirm version {version} within {CONFIRM_TIMEOUT:.0f} s; its last answer: {last}.",
             "board.reset() restarts it and shows its address.",
         )
 
-    def _look(self) -> Info | None:
-        try:
-            return Info(_answer(self._reach("GET", "/info", timeout=RETRY_TIMEOUT)))
-        except BoardError:
-            return None
 
-
-class _Restart:
-    """What is seen of a board on its way into a new version."""
-
-    def __init__(self, version: str, slot: str) -> None:
-        self._new = (version, slot)
-        self._start = time.monotonic()
-        self._was_down = self._was_new = False
-        self.last: Info | None = None
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self._start
-
-    def is_confirmed(self, info: Info | None) -> bool:
-        """Take in one answer, or that there was none.
-
-        Raises:
-            BoardError: the board rolled back.
-        """
-        if info is None:
-            self._was_down = True
-            return False
-        self.last = info
-        if (info.get("version"), info.get("running")) == self._new:
-            self._was_new = True
-            return info.get("image_state") == "VALID"
-        # The old version answers until the restart, too: it is back if it started later than that.
-        started_later = self._was_down and info.get("uptime", self.elapsed()) < self.elapsed()
-        if self._was_new or started_later:
-            raise BoardError(
-                f"Version {self._new[0]} did not confirm itself: the board rolled back, "
-                f"and {info.get('version')} runs again.",
-                "board.console() shows why; mend the application, build it anew and upload it.",
-            )
-        return False
-
-
-class _Body:
-    """The image as a stream that knows its length: requests then sends Content-Length, and no chunks."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = memoryview(data)
-        self._length = len(data)
-        self._stopped = False
-
-    def __len__(self) -> int:
-        return self._length
-
-    def read(self, size: int = -1) -> bytes:
-        if self._stopped:
-            raise ConnectionAbortedError("the upload was given up")
-        size = len(self._rest) if size < 0 else size
-        block, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(block)
-
-    def stop(self) -> None:
-        self._stopped = True
-
-
-class _Sender(threading.Thread):
-    """Sends the image; `response` stays None where the link broke."""
-
-    def __init__(self, post: Callable[[], requests.Response]) -> None:
-        super().__init__(daemon=True)
-        self._post = post
-        self._start = time.monotonic()
-        self.response: requests.Response | None = None
-        self.seconds = 0.0
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self._start
-
-    def run(self) -> None:
-        with contextlib.suppress(requests.RequestException):
-            self.response = self._post()
-        self.seconds = self.elapsed()
-
-
-def _with_scheme(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
-
-
-def _is_web_address(url: object) -> bool:
-    try:
-        parts = urlsplit(_with_scheme(url))
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except (TypeError, ValueError):  # not a text; brackets or a port that make no sense
-        return False
+def _web_address(url: object) -> str:
+    """Return an address with its scheme, without a slash at its end."""
+    with suppress(TypeError, ValueError):  # not a text; what requests or IDNA take for no address
+        address = url if "://" in url else f"http://{url}"
+        parts = urlsplit(requests.Request("GET", address).prepare().url)
+        if parts.scheme in ("http", "https") and parts.hostname.encode("idna"):
+            return address.rstrip("/")
+    raise AddressError(f"{url!r} is not the address of a web server.", "Use board.url.")
 
 
 def _answer(response: requests.Response) -> dict:
     """Return the board's answer, or raise what it says."""
     try:
-        answer = response.json()
-    except requests.JSONDecodeError:
-        answer = None
-    answer = answer if isinstance(answer, dict) else {}
+        answer = dict(response.json())
+    except (TypeError, ValueError):  # no JSON, or no object
+        answer = {}
     if response.ok and answer:
         return answer
-    error, message = str(answer.get("error", "")), answer.get("message")
-    advice = answer.get("advice", "Check that board.url is this address.")
+    error, status = str(answer.get("error", "")), response.status_code
+    message, advice = answer.get("message"), answer.get("advice", NOT_OURS)
     if error.startswith("UPDATE_ERROR_"):
-        raise UpdateError(error, message, advice, response.status_code)
-    if response.status_code == 401:
+        raise UpdateError(error, message, advice, status)
+    if status == 401:
         raise _log_in()
     path = urlsplit(response.url).path
-    raise BoardError(
-        message or f"{path} answered {response.status_code} {response.reason}, not as our firmware does.", advice
-    )
+    raise BoardError(message or f"{path} answered {status} {response.reason}, not as our firmware does.", advice)
 
 
 def _broken(last: Sample, size: int, old: Info) -> BoardError:
@@ -369,10 +285,9 @@ def _log_in() -> BoardError:
 
 
 def _bytes(image: UpdateImage | str | os.PathLike | bytes) -> bytes:
-    if isinstance(image, bytes | bytearray):
-        return bytes(image)
-    if isinstance(image, str | os.PathLike):
-        return read_file(image)
-    if not hasattr(image, "data"):
+    data = getattr(image, "data", image)
+    if isinstance(data, str | os.PathLike):
+        data = read_file(data)
+    if not isinstance(data, bytes | bytearray):
         raise ImageError(f"A {type(image).__name__} is no update image.", 'Build one: kit.build("1.1.0", board=board).')
-    return image.data
+    return data

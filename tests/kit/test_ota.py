@@ -25,7 +25,9 @@ class FakeBoard:
     def __init__(self) -> None:
         self.password = DEMO.password
         self.chip = ota.VIRTUAL_CHIP
-        self.version, self.running, self.state, self.uptime = "1.0.0", "ota_0", "VALID", 1000
+        self.version, self.running, self.state = "1.0.0", "ota_0", "VALID"
+        self.skipped = 0.0  # seconds
+        self.started = self.clock() - 1000
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
         self.requests: list[tuple[str, dict]] = []
         self.received = hashlib.sha256()
@@ -36,13 +38,16 @@ class FakeBoard:
         self.cut_short = threading.Event()
         self.restart: list = []  # what the next looks of a waiting client find
         self.port = 0
-        self._listen()
+        self.listen()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def _listen(self) -> None:
+    def clock(self) -> float:
+        return time.monotonic() + self.skipped
+
+    def listen(self) -> None:
         handler = type("BoundHandler", (Handler,), {"board": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self.server.server_port
@@ -55,12 +60,13 @@ class FakeBoard:
         self.server = None
 
     def up(self, version: str, running: str, state: str) -> None:
-        self.version, self.running, self.state, self.uptime = version, running, state, 0
+        self.version, self.running, self.state, self.started = version, running, state, self.clock()
         if self.server is None:
-            self._listen()
+            self.listen()
 
     def tick(self, seconds: float) -> None:
         """Stand in for the client's sleep between two looks."""
+        self.skipped += seconds
         if self.restart:
             self.restart.pop(0)()
 
@@ -95,8 +101,9 @@ class Handler(BaseHTTPRequestHandler):
         board.requests.append((f"GET {self.path}", dict(self.headers)))
         if self.path == "/info":
             info = {"name": "kit-stand-in", "version": board.version, "chip": board.chip, "running": board.running}
-            info |= {"boot": board.running, "next": "ota_1", "image_state": board.state, "uptime": board.uptime}
-            self.answer(200, info | {"free_heap": 91_000, "hostname": "<esp32>"})
+            info |= {"boot": board.running, "next": "ota_1", "image_state": board.state}
+            info |= {"uptime": int(board.clock() - board.started), "free_heap": 91_000, "hostname": "<esp32>"}
+            self.answer(200, info)
         elif self.path == "/progress" and not self.is_stranger():
             self.answer(200, board.progress)
             with board.polled:
@@ -144,7 +151,7 @@ def board(tmp_path, monkeypatch):
     for name in ("KIT_WIFI_SSID", "KIT_WIFI_PASSWORD", "KIT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     board = FakeBoard()
-    monkeypatch.setattr(ota, "time", SimpleNamespace(monotonic=time.monotonic, sleep=board.tick))
+    monkeypatch.setattr(ota, "time", SimpleNamespace(monotonic=board.clock, sleep=board.tick))
     yield board
     if board.server:
         board.down()
@@ -301,7 +308,7 @@ def test_interrupt_stops_the_sending(board, client, monkeypatch):
         raise KeyboardInterrupt
 
     board.await_poll = lambda: None
-    monkeypatch.setattr(client, "_poll", interrupt)
+    monkeypatch.setattr(client, "_ask", lambda path: interrupt())
     board.after_half = lambda handler: None
     reading = threading.Event()
     monkeypatch.setattr(Handler, "update", after(reading, Handler.update))
@@ -328,7 +335,7 @@ def test_new_version_that_rolls_back(board, client):
     ]
     with pytest.raises(BoardError) as caught:
         client.upload(IMAGE)
-    assert "1.1.0 did not confirm itself: the board rolled back, and 1.0.0 runs again" in caught.value.cause
+    assert caught.value.cause == "Version 1.1.0 did not confirm itself, and the board rolled back to 1.0.0."
     assert "board.console()" in caught.value.advice
 
 
@@ -340,11 +347,14 @@ def test_rollback_of_a_version_that_never_answered(board, client):
 
 
 def test_hiccup_before_the_restart_is_no_rollback(board, client):
-    def back() -> None:
-        board.up("1.0.0", "ota_0", "VALID")
-        board.uptime = 1000  # it has not restarted yet
+    waiting = [lambda: None] * 5  # longer than a second
+    board.restart = [board.down, *waiting, board.listen, *waiting, *into_new_version(board)]
+    assert repr(client.upload(IMAGE)).endswith("confirmed")
 
-    board.restart = [board.down, back, lambda: None, *into_new_version(board)]
+
+def test_old_version_that_started_just_now_is_no_rollback(board, client):
+    board.started = board.clock()
+    board.restart = [*([lambda: None] * 10), *into_new_version(board)]
     assert repr(client.upload(IMAGE)).endswith("confirmed")
 
 
@@ -413,6 +423,14 @@ def test_token_is_forgotten_with_the_restart(board, client):
     client.upload(IMAGE, wait=False)
     with pytest.raises(BoardError, match="Log in"):
         client.upload(IMAGE)
+
+
+def test_board_is_asked_nothing_once_it_restarts(board):
+    client = OtaClient(board.url)
+    client.login(DEMO.password)
+    assert client.upload(IMAGE, wait=False).virtual
+    names = [name for name, _ in board.requests]
+    assert "GET /info" not in names[names.index("POST /update") :]
 
 
 def test_unreachable_address(board):
