@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
+from socket import gaierror
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from kit.errors import AddressError, BoardError, ImageError, UpdateError
 from kit.image import read_file
@@ -36,6 +38,18 @@ SILENCE = 30.0  # seconds without an answer to a poll after which the link count
 CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
 RETRY = 0.25  # seconds between two looks at a restarting board
 NOT_OURS = "Check that board.url is this address."
+
+APART = (
+    "board.reset() shows whether the board is on and at this address. If so, the Wi-Fi keeps its devices apart (client "
+    "isolation), this computer is in another network, or a firewall is in between."
+)
+# Why no answer comes, as far as it can be told: the error behind it, what it means, what to do.
+NO_ANSWER = (
+    (gaierror, "nobody here knows this name", "Use the IP address that board.reset() shows."),
+    (ConnectionRefusedError, "no web server runs there", "board.reset() starts the board and shows its address."),
+    ((ConnectTimeoutError, NewConnectionError), "nothing is heard from there", APART),
+    (requests.RequestException, "there is no proper answer", "Try again; board.reset() starts the board anew."),
+)
 
 Sample = tuple[float, int, int, str]  # seconds, bytes received, bytes written, phase
 
@@ -172,11 +186,8 @@ class OtaClient:
                 session.headers["Authorization"] = f"Bearer {self._token}"
             try:
                 return session.request(method, self.url + path, allow_redirects=False, **{"timeout": TIMEOUT} | options)
-            except requests.RequestException:
-                raise BoardError(
-                    f"The board has the address {self.url}, and this computer cannot reach it.",
-                    "Check that the board is on and that both are in one network; board.reset() shows its address.",
-                ) from None
+            except requests.RequestException as error:
+                raise _no_answer(self.url, error) from None
 
     def _ask(self, path: str, **options) -> dict | None:
         """Return what the board tells, empty where it will not, None where nothing answers."""
@@ -254,6 +265,14 @@ def _web_address(url: object) -> str:
     raise AddressError(f"{url!r} is not the address of a web server.", "Use board.url.")
 
 
+def _no_answer(url: str, error: BaseException) -> BoardError:
+    errors = [error]  # of requests, of urllib3, of the socket
+    while cause := errors[-1].__cause__ or errors[-1].__context__:
+        errors.append(cause)
+    [why, advice] = next(texts for kinds, *texts in NO_ANSWER if any(isinstance(error, kinds) for error in errors))
+    return BoardError(f"The board has the address {url}, and this computer cannot reach it: {why}.", advice)
+
+
 def _answer(response: requests.Response) -> dict:
     """Return the board's answer, or raise what it says."""
     try:
@@ -268,6 +287,8 @@ def _answer(response: requests.Response) -> dict:
         raise UpdateError(error, message, advice, status)
     if status == 401:
         raise _log_in()
+    if (seconds := response.headers.get("Retry-After", "")).isdecimal():  # 429, locked out
+        advice = f"Try again in {int(seconds) // 60} min {int(seconds) % 60} s."
     path = urlsplit(response.url).path
     raise BoardError(message or f"{path} answered {status} {response.reason}, not as our firmware does.", advice)
 
@@ -281,7 +302,7 @@ def _broken(last: Sample, size: int, old: Info) -> BoardError:
 
 
 def _log_in() -> BoardError:
-    return BoardError("The board asks who you are: nobody is logged in, or 5 minutes are over.", "Log in: ota.login().")
+    return BoardError("Nobody is logged in, 5 minutes are over, or the board has restarted.", "Log in: ota.login().")
 
 
 def _bytes(image: UpdateImage | str | os.PathLike | bytes) -> bytes:

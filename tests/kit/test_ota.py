@@ -1,14 +1,17 @@
 import base64
+import errno
 import hashlib
 import json
 import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+import urllib3.connection
 
 from kit import ota
 from kit.errors import AddressError, BoardError, ImageError, SettingsError, UpdateError
@@ -26,6 +29,7 @@ class FakeBoard:
         self.password = DEMO.password
         self.chip = ota.VIRTUAL_CHIP
         self.version, self.running, self.state = "1.0.0", "ota_0", "VALID"
+        self.token = "token-1"
         self.skipped = 0.0  # seconds
         self.started = self.clock() - 1000
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
@@ -83,15 +87,17 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
-    def answer(self, status: int, body: dict | str) -> None:
+    def answer(self, status: int, body: dict | str, **headers: str) -> None:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
     def is_stranger(self) -> bool:
-        if self.headers["Authorization"] == "Bearer token-1":
+        if self.headers["Authorization"] == f"Bearer {self.board.token}":
             return False
         self.answer(401, {"error": "UNAUTHORIZED", "message": "This needs a login."})
         return True
@@ -104,9 +110,10 @@ class Handler(BaseHTTPRequestHandler):
             info |= {"boot": board.running, "next": "ota_1", "image_state": board.state}
             info |= {"uptime": int(board.clock() - board.started), "free_heap": 91_000, "hostname": "<esp32>"}
             self.answer(200, info)
-        elif self.path == "/progress" and not self.is_stranger():
-            self.answer(200, board.progress)
-            with board.polled:
+        elif self.path == "/progress":
+            with board.polled:  # a poll is before a state or after it, never between
+                if not self.is_stranger():
+                    self.answer(200, board.progress)
                 board.polls += 1
                 board.polled.notify_all()
 
@@ -115,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/login":
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if body == {"password": self.board.password}:
-                self.answer(200, {"token": "token-1", "expires_in": 300})
+                self.answer(200, {"token": self.board.token, "expires_in": 300})
             else:
                 self.answer(401, "Invalid password!")
         elif not self.is_stranger():
@@ -227,9 +234,18 @@ def test_upload_of_a_file_and_of_an_update_image(board, client, tmp_path):
         assert client.upload(image, wait=False).bytes == len(IMAGE)
 
 
-def test_upload_of_a_missing_file(board, client, tmp_path):
-    with pytest.raises(ImageError, match=r"There is no file .*none\.bin"):
-        client.upload(tmp_path / "none.bin")
+def test_upload_of_what_is_no_image(board, client, tmp_path):
+    (tmp_path / "empty.bin").touch()
+    for image, words in {
+        tmp_path / "none.bin": r"There is no file .*none\.bin",
+        str(tmp_path): "is a folder",
+        tmp_path / "empty.bin": "is empty",
+        None: r"A NoneType is no update image\. Build one",
+        5: "A int is no update image",
+    }.items():
+        with pytest.raises(ImageError, match=words):
+            client.upload(image)
+    assert "POST /update" not in [name for name, _ in board.requests]
 
 
 REFUSAL = {
@@ -398,12 +414,40 @@ def test_constructor_knows_better_than_the_chip(board):
     assert client.upload(IMAGE, wait=False).virtual
 
 
-def test_locked_out(board, monkeypatch):
-    body = {"error": "LOCKED_OUT", "message": "5 wrong passwords.", "advice": "Wait for 10 minutes."}
-    monkeypatch.setattr(Handler, "do_POST", lambda handler: handler.answer(429, body))
+LOCKED = {"error": "LOCKED_OUT", "message": "5 wrong passwords.", "advice": "Wait for 10 minutes."}
+
+
+@pytest.mark.parametrize(
+    ("headers", "advice"),
+    [
+        ({"Retry_After": "572"}, "Try again in 9 min 32 s."),
+        ({"Retry_After": "soon"}, "Wait for 10 minutes."),
+        ({}, "Wait for 10 minutes."),
+    ],
+)
+def test_locked_out(board, monkeypatch, headers, advice):
+    monkeypatch.setattr(Handler, "do_POST", lambda handler: handler.answer(429, LOCKED, **headers))
+    client = OtaClient(board.url)
     with pytest.raises(BoardError) as caught:
-        OtaClient(board.url).login()
-    assert str(caught.value) == "5 wrong passwords. Wait for 10 minutes."
+        client.login()
+    assert str(caught.value) == f"5 wrong passwords. {advice}"
+    with pytest.raises(BoardError, match="Nobody is logged in"):
+        client.upload(IMAGE)
+
+
+def test_default_password_that_was_never_changed(board, client):
+    refusal = {
+        "error": "UPDATE_ERROR_PASSWORD",
+        "message": "The default password was never changed.",
+        "advice": "Change it.",
+    }
+    board.refusal = (403, refusal)
+    with pytest.raises(UpdateError) as caught:
+        client.upload(IMAGE)
+    assert (caught.value.error, caught.value.status) == ("UPDATE_ERROR_PASSWORD", 403)
+    assert str(caught.value) == "UPDATE_ERROR_PASSWORD: The default password was never changed. Change it."
+    board.refusal = None
+    assert client.upload(IMAGE, wait=False).bytes == len(IMAGE)
 
 
 def test_upload_without_a_login(board):
@@ -415,7 +459,7 @@ def test_upload_without_a_login(board):
 @pytest.mark.parametrize("call", [lambda client: client.progress(), lambda client: client.upload(IMAGE)])
 def test_token_that_is_over(board, client, call):
     client._token = "token-of-yesterday"
-    with pytest.raises(BoardError, match=r"5 minutes are over\. Log in: ota\.login\(\)"):
+    with pytest.raises(BoardError, match=r"5 minutes are over, .* Log in: ota\.login\(\)"):
         call(client)
 
 
@@ -423,6 +467,36 @@ def test_token_is_forgotten_with_the_restart(board, client):
     client.upload(IMAGE, wait=False)
     with pytest.raises(BoardError, match="Log in"):
         client.upload(IMAGE)
+
+
+def test_token_that_ends_while_the_upload_runs(board, client, monkeypatch):
+    monkeypatch.setattr(ota, "SILENCE", 0.1)  # a board that will not tell is not silent
+    board.after_half = lambda handler: setattr(board, "token", "token-2")
+    result = client.upload(IMAGE, wait=False)
+    assert result.bytes == len(IMAGE)
+    assert [done for _, _, done, _ in result.samples][-2:] == [len(IMAGE) // 2, len(IMAGE)]
+
+
+def test_board_that_restarts_while_it_receives(board, client):
+    def restart(handler: Handler) -> None:
+        board.token = "token-2"
+        board.progress.update(phase="idle", received=0, written=0, size=0)
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    board.after_half = restart
+    with pytest.raises(BoardError, match=r"The old version 1\.0\.0 still runs: upload again"):
+        client.upload(IMAGE)
+    with pytest.raises(BoardError, match=r"or the board has restarted\. Log in"):
+        client.upload(IMAGE)
+    board.after_half = lambda handler: None
+    client.login()
+    assert client.upload(IMAGE, wait=False).bytes == len(IMAGE)
+
+
+def test_upload_prints_nothing(board, client, capsys):
+    capsys.readouterr()
+    client.upload(IMAGE, wait=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_board_is_asked_nothing_once_it_restarts(board):
@@ -433,18 +507,83 @@ def test_board_is_asked_nothing_once_it_restarts(board):
     assert "GET /info" not in names[names.index("POST /update") :]
 
 
-def test_unreachable_address(board):
-    url = board.url
-    board.down()
+def cause_of_silence(client: OtaClient) -> tuple[str, str]:
     with pytest.raises(BoardError) as caught:
-        OtaClient(url).info()
-    assert caught.value.cause == f"The board has the address {url}, and this computer cannot reach it."
+        client.info()
     assert caught.value.__suppress_context__
+    before = f"The board has the address {client.url}, and this computer cannot reach it: "
+    assert caught.value.cause.startswith(before)
+    return caught.value.cause.removeprefix(before), caught.value.advice
 
 
-@pytest.mark.parametrize("url", ["", "rfc2217://127.0.0.1:4000", "http://"])
+def test_board_that_refuses_connections(board):
+    board.down()
+    why, advice = cause_of_silence(OtaClient(board.url))
+    assert why == "no web server runs there."
+    assert "board.reset()" in advice
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "words"),
+    [
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "nobody here knows this name",
+            ["IP address"],
+        ),
+        (TimeoutError("timed out"), "nothing is heard from there", ["client isolation", "another network", "firewall"]),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "nothing is heard from there", ["client isolation"]),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "nothing is heard from there", ["another network"]),
+    ],
+)
+def test_board_that_is_not_reached(monkeypatch, error, cause, words):
+    def connect(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(urllib3.connection.connection, "create_connection", connect)
+    why, advice = cause_of_silence(OtaClient("http://esp32-ota-1234.local"))
+    assert why == f"{cause}."
+    assert all(word in advice for word in [*words, "board.reset()"])
+
+
+@pytest.fixture
+def listener():
+    """Function that makes a server which treats its one connection so, and gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def start(treat: Callable[[socket.socket], None]) -> str:
+            def serve() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    treat(connection)
+
+            threading.Thread(target=serve, daemon=True).start()
+            return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    "treat",
+    [
+        lambda connection: connection.recv(1),  # and closes it, with unread data
+        lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n") or connection.recv(4096),
+        lambda connection: [0 for _ in iter(lambda: connection.recv(4096), b"")],  # says nothing
+    ],
+)
+def test_server_without_a_proper_answer(listener, monkeypatch, treat):
+    monkeypatch.setattr(ota, "TIMEOUT", (5, 0.2))
+    why, _ = cause_of_silence(OtaClient(listener(treat)))
+    assert why == "there is no proper answer."
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "rfc2217://127.0.0.1:4000", "http://", "http://a b", "http://host:99999", "http://host:x", "http://[::1"]
+    + ["http://x..y", "http://" + "a" * 64, "http://1.2.3.4\n", "ftp://1.2.3.4", None, 5, b"http://1.2.3.4", ["://"]],
+)
 def test_address_that_is_none(url):
-    with pytest.raises(AddressError, match=r"Use board\.url\."):
+    with pytest.raises(AddressError, match=r"is not the address of a web server\. Use board\.url\."):
         OtaClient(url)
 
 
