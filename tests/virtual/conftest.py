@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from kit import standin
 from kit.board import Board
+from kit.image import with_descriptor
 from kit.ota import OtaClient
 from kit.update_image import build
+
+FLASH_SIZE = 4 * 1024 * 1024
 
 
 @dataclass
@@ -33,14 +37,21 @@ class Running:
 
 @contextlib.contextmanager
 def running(flash: Path, *options: str) -> Iterator[Running]:
-    """Start `python -m kit.virtual`, wait until it is ready, and end it at the end."""
+    """Start `python -m kit.virtual`, wait until it is ready, and end it at the end; it must not complain meanwhile."""
     command = [sys.executable, "-m", "kit.virtual", "--pace", "0", "--flash", str(flash), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             lines = [process.stdout.readline().split(": ", 1) for _ in range(3)]
             yield Running(**{name: address.strip() for name, address in lines}, process=process)
         finally:
             process.terminate()
+            _, complaints = process.communicate()  # of the board's run mode too, which ends with it
+        assert complaints == ""
+
+
+@pytest.fixture(scope="session", name="running")
+def running_fixture() -> Callable[..., contextlib.AbstractContextManager[Running]]:
+    return running
 
 
 @pytest.fixture
@@ -48,6 +59,21 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Function that starts a virtual board on a flash file, by default a blank one."""
     with contextlib.ExitStack() as stack:
         yield lambda flash=tmp_path / "flash.bin", *options: stack.enter_context(running(flash, *options))
+
+
+@pytest.fixture(scope="session")
+def micropython_flash() -> bytes:
+    """A flash with MicroPython in ota_0 and nothing else: neither boot files nor settings."""
+    image = build("1.0.0", base=standin.image_set())
+    return (b"\xff" * 0x1000 + image.base.before_slots() + image.data).ljust(FLASH_SIZE, b"\xff")
+
+
+@pytest.fixture(scope="session")
+def firmware_bin() -> bytes:
+    """A file with the layout of a MicroPython release, which starts at flash 0x1000; its app is nameless."""
+    base = standin.image_set()
+    app = with_descriptor(base.app, version="", project="", date="Aug  9 2025", time="12:34:56")
+    return base.before_slots() + app
 
 
 @pytest.fixture(scope="session")
@@ -87,16 +113,26 @@ def wait_until_fixture() -> Callable[..., None]:
     return wait_until
 
 
+def run_tool(folder: Path, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of the stock tools of this environment in a folder."""
+    command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+
+
+@pytest.fixture(scope="session", name="run_tool")
+def run_tool_fixture() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return run_tool
+
+
 @pytest.fixture
 def tool(tmp_path: Path) -> Callable[..., str]:
-    """Function that runs one of the stock tools of this environment and returns what it prints."""
+    """Function that runs a stock tool and returns what it prints."""
 
     def run(name: str, *arguments: object) -> str:
-        command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150, check=False
-        )
+        done = run_tool(tmp_path, name, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
