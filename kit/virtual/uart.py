@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import socket
@@ -14,12 +15,13 @@ from kit.virtual.ports import listening, reserve
 # Telnet (RFC 854) and COM port control (RFC 2217).
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
 BINARY, ECHO, SGA, COM_PORT = 0, 1, 3, 44
-SET_CONTROL, PURGE_DATA = 5, 12
-DTR_ON, DTR_OFF, RTS_ON, RTS_OFF = 8, 9, 11, 12
-COMMAND = re.compile(
-    rb"\xff(?:\xfa(?P<settings>(?:[^\xff]|\xff\xff)*)\xff\xf0|(?P<wish>[\xfb-\xfe].)|(?P<other>[^\xfa-\xfe]))",
+SET_CONTROL = 5
+LINES = {8: ("dtr", True), 9: ("dtr", False), 11: ("rts", True), 12: ("rts", False)}  # its values
+COMMAND = re.compile(  # the last part is one that has not arrived whole
+    rb"\xff(?:\xfa(?P<settings>(?:[^\xff]|\xff\xff)*)\xff\xf0|(?P<wish>[\xfb-\xfe].)|(?P<other>[^\xfa-\xfe])|(?P<rest>.*))",
     re.DOTALL,
 )
+LONGEST_COMMAND = 256  # bytes; no setting has more than a few
 SERVER_OFFSET = 100  # RFC 2217: the server answers command n as n + 100
 STALLED = 2.0  # s; a client that takes nothing for so long is dropped, as a pulled cable is
 
@@ -31,23 +33,12 @@ class Telnet:
         self._send, self._on_lines = send, on_lines
         self._rest = b""
         self._agreed: dict[tuple[int, int], bool] = {}
-        self.dtr = self.rts = False
+        self._lines = {"dtr": False, "rts": False}
 
     def feed(self, data: bytes) -> bytes:
         """Return the plain data in `data`; commands are answered on the way."""
-        data = self._rest + data
-        out = bytearray()
-        position = 0
-        while (mark := data.find(IAC, position)) >= 0:
-            out += data[position:mark]
-            command = COMMAND.match(data, mark)
-            if not command:  # the rest of it has not arrived yet
-                self._rest = data[mark:]
-                return bytes(out)
-            out += self._obey(command)
-            position = command.end()
-        self._rest = b""
-        return bytes(out) + data[position:]
+        data, self._rest = self._rest + data, b""
+        return COMMAND.sub(self._obey, data)
 
     def _obey(self, command: re.Match[bytes]) -> bytes:
         """Do what a command says; return the data that it stands for: a doubled 255 is data."""
@@ -55,6 +46,8 @@ class Telnet:
             self._negotiate(*command["wish"])
         elif command["settings"]:
             self._subnegotiation(command["settings"].replace(b"\xff\xff", b"\xff"))
+        elif command["rest"] is not None and len(command[0]) <= LONGEST_COMMAND:
+            self._rest = command[0]
         return b"\xff" if command["other"] == b"\xff" else b""
 
     def _negotiate(self, verb: int, option: int) -> None:
@@ -73,19 +66,12 @@ class Telnet:
         if len(body) < 2 or body[0] != COM_PORT or body[1] >= SERVER_OFFSET:  # from there on they are a server's
             return
         command, value = body[1], body[2:]
-        if command == SET_CONTROL and value:
-            self._set_line(value[0])
+        if command == SET_CONTROL and value and value[0] in LINES:
+            line, level = LINES[value[0]]
+            self._lines[line] = level
+            self._on_lines(**self._lines)
         reply = bytes([COM_PORT, command + SERVER_OFFSET]) + value.replace(b"\xff", b"\xff\xff")
         self._send(bytes([IAC, SB]) + reply + bytes([IAC, SE]))
-
-    def _set_line(self, value: int) -> None:
-        if value in (DTR_ON, DTR_OFF):
-            self.dtr = value == DTR_ON
-        elif value in (RTS_ON, RTS_OFF):
-            self.rts = value == RTS_ON
-        else:
-            return
-        self._on_lines(self.dtr, self.rts)
 
 
 class Uart:
@@ -112,13 +98,16 @@ class Uart:
 
     def _send(self, raw: bytes) -> None:
         with self._lock:
+            client = self._client
             try:
-                while raw and self._client:
-                    if not select.select([], [self._client], [], STALLED)[1]:
+                while raw and client:
+                    if not select.select([], [client], [], STALLED)[1]:
                         raise TimeoutError
-                    raw = raw[self._client.send(raw) :]
-            except (OSError, ValueError):  # ValueError: closed in the meantime
+                    raw = raw[client.send(raw) :]
+            except OSError:
                 self._client = None
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)  # ends the talk
 
     def _serve(self) -> None:
         while True:
@@ -130,27 +119,18 @@ class Uart:
                 self._client = client
             try:
                 self._talk(client)
+            except OSError:
+                pass  # the client went away without a word; that ends the talk like a goodbye
             except Exception:  # a fault of ours must not take the port away
                 traceback.print_exc()
-            self._hang_up(client)
+            with self._lock:
+                client.close()
+                self._client = None
+            self._on_lines(False, False)  # a closed port drops both lines
             self._listener = listening(self.port)
 
     def _talk(self, client: socket.socket) -> None:
         telnet = Telnet(self._send, self._on_lines)
-        try:
-            while self._client and (data := self._receive(client)):
-                if plain := telnet.feed(data):
-                    self._on_data(plain)
-        except OSError:
-            pass  # the client went away without a word; that ends the talk like a goodbye
-
-    def _hang_up(self, client: socket.socket) -> None:
-        with self._lock:
-            client.close()
-            self._client = None
-        self._on_lines(False, False)  # a closed port drops both lines
-
-    @staticmethod
-    def _receive(client: socket.socket) -> bytes:
-        select.select([client], [], [])
-        return client.recv(65536)
+        while select.select([client], [], [])[0] and (data := client.recv(65536)):
+            if plain := telnet.feed(data):
+                self._on_data(plain)

@@ -1,3 +1,7 @@
+import random
+import socket
+from collections.abc import Callable
+
 import pytest
 
 from kit.port import open_port
@@ -59,6 +63,64 @@ def test_lines_follow_dtr_and_rts(peer: Peer):
     for value in (8, 11, 9, 12):
         peer.telnet.feed(SB + COM_PORT + bytes([5, value]) + SE)
     assert peer.lines == [(True, False), (True, True), (False, True), (False, False)]
+
+
+def test_a_command_without_an_end_is_given_up(peer: Peer):
+    for _ in range(100):
+        peer.telnet.feed(SB + COM_PORT + b"\x05" * 1000)
+    assert peer.telnet.feed(b"data") == b"data"
+    assert peer.sent == peer.lines == []
+
+
+@pytest.mark.parametrize("start", [SB, SB + COM_PORT, SB + COM_PORT + b"\x05", SB + SE, SB + COM_PORT + b"\x05" + SE])
+def test_commands_without_a_value_do_nothing(peer: Peer, start: bytes):
+    peer.telnet.feed(start + SE)
+    assert peer.telnet.feed(SE + b"data").endswith(b"data")
+    assert peer.lines == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_does_no_harm(peer: Peer, seed: int):
+    noise = random.Random(seed)
+    for _ in range(100):
+        peer.telnet.feed(bytes(noise.choices(b"\xff\xfa\xf0\xfd\xfb\x2c\x05\x08a", k=30)))
+    peer.telnet.feed(b"x" * 300)
+    assert peer.telnet.feed(b"data") == b"data"
+
+
+def connect(url: str) -> socket.socket:
+    host, port = url.removeprefix("rfc2217://").split(":")
+    return socket.create_connection((host, int(port)))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"\xff", SB, SB + COM_PORT + b"\x05", b"\xc0" * 100 + bytes(500), random.Random(0).randbytes(100_000)],
+)
+def test_a_client_that_talks_nonsense_leaves_the_board_as_it_is(start: Callable, sent: bytes):
+    virtual = start()
+    with connect(virtual.serial) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(4096):  # until the board hangs up
+            pass
+    with open_port(virtual.serial) as port:
+        assert b"invalid header: 0xffffffff" in port.read_until(b"0xffffffff\r\n")
+    assert virtual.process.poll() is None
+
+
+def test_a_client_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kit.virtual.uart.STALLED", 0.1)
+    lines: list[tuple[bool, bool]] = []
+    uart = Uart(0, lambda data: None, lambda dtr, rts: lines.append((dtr, rts)))
+    uart.start()
+    url = f"rfc2217://127.0.0.1:{uart.port}"
+    with connect(url) as client:
+        client.sendall(SB + COM_PORT + b"\x05\x08" + SE)
+        assert client.recv(100) == SB + COM_PORT + b"\x69\x08" + SE
+        uart.write(bytes(64 * 1024 * 1024))
+        with open_port(url):  # while the first one still holds its end
+            assert lines[:2] == [(True, False), (False, False)]
 
 
 def test_a_fault_of_ours_does_not_take_the_port_away(capfd: pytest.CaptureFixture):
