@@ -1,5 +1,7 @@
 """Slot selection, states and rollback, as the facts of ESP-IDF have them and truth/ shows them."""
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -7,17 +9,44 @@ import pytest
 from kit import otadata, standin
 from kit.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, VALID
 from kit.table import MICROPYTHON_OTA, Partition, PartitionTable
+from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash
 
 OTADATA, SLOTS = 0xD000, (0x10000, 0x190000)
 BLANK = None
+SMALL_SLOTS = tuple(Partition(f"ota_{n}", 0, 0x10 + n, 0x10000 + n * 0x150000, 0x150000) for n in range(2))
+FACTORY = Partition("factory", 0, 0x00, 0x2B0000, 0x150000)
+TEST = Partition("test", 0, 0x20, 0x2B0000, 0x150000)
+
+
+class PowerCutError(Exception):
+    pass
+
+
+class FlashWithACut(Flash):
+    """Loses its power after so many erases and writes."""
+
+    left = sys.maxsize
+
+    def erase(self, address: int, length: int) -> None:
+        self._spend()
+        super().erase(address, length)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._spend()
+        super().write(address, data)
+
+    def _spend(self) -> None:
+        if not self.left:
+            raise PowerCutError
+        self.left -= 1
 
 
 class Chip:
     """A flash with apps in both slots, and the log of its last boot."""
 
-    def __init__(self, flash: Flash) -> None:
+    def __init__(self, flash: FlashWithACut) -> None:
         self.flash = flash
         self.log = ""
         flash.write(0x8000, MICROPYTHON_OTA.to_bytes())
@@ -43,7 +72,7 @@ class Chip:
 
 @pytest.fixture
 def chip(tmp_path: Path) -> Chip:
-    flash = Flash(tmp_path / "flash.bin", pace=0)
+    flash = FlashWithACut(tmp_path / "flash.bin", pace=0)
     yield Chip(flash)
     flash.close()
 
@@ -81,10 +110,56 @@ def test_an_update_that_is_never_confirmed_is_undone(chip: Chip):
     assert chip.states() == [(1, VALID), (2, ABORTED)]
 
 
+def spoil(chip: Chip, *numbers: int) -> None:
+    """Give records a wrong checksum."""
+    for number in numbers:
+        chip.flash.write(OTADATA + number * 0x1000 + 28, bytes(4))
+
+
 def test_a_record_with_a_wrong_checksum_does_not_count(chip: Chip):
     chip.records((1, VALID), (2, VALID))
-    chip.flash.write(OTADATA + 0x1000 + 28, bytes(4))
+    spoil(chip, 1)
     assert chip.boot() == 0
+
+
+def test_the_state_changes_and_nothing_else(chip: Chip):
+    """Byte for byte: an unused label and a wrong checksum stay, since only the state was meant."""
+    chip.records((1, VALID), (2, PENDING_VERIFY))
+    chip.flash.write(OTADATA + 0x1004, b"label")
+    spoil(chip, 1)
+    before = chip.flash.read(OTADATA, otadata.SIZE)
+    chip.boot()
+    assert chip.flash.read(OTADATA, otadata.SIZE) == before[:0x1018] + b"\4\0\0\0" + before[0x101C:]
+
+
+def test_initial_contents_are_replaced_whole(chip: Chip):
+    chip.records((1, INVALID), BLANK)
+    chip.flash.write(OTADATA + 4, b"label")
+    spoil(chip, 0)
+    chip.boot()
+    assert chip.flash.read(OTADATA, otadata.SIZE) == otadata.pack(1, VALID).ljust(otadata.SIZE, b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("before", "slots"),
+    [
+        ((BLANK, BLANK), [0, 0, 0]),
+        (((1, VALID), (2, NEW)), [1, 0, 0]),  # not marked yet; blank; started and not confirmed
+        (((1, VALID), (2, PENDING_VERIFY)), [0, 0, 0]),
+        (((3, PENDING_VERIFY), (2, VALID)), [1, 1, 1]),
+        (((3, PENDING_VERIFY), (2, NEW)), [1, 1, 1, 0, 0]),
+    ],
+)
+def test_a_power_cut_at_any_write_of_the_bootloader(chip: Chip, before: tuple, slots: list[int]):
+    """A record that was erased and not written again is blank, and the other one decides."""
+    for operations, slot in enumerate(slots):
+        chip.records(*before)
+        chip.flash.left = operations
+        with nullcontext() if operations == len(slots) - 1 else pytest.raises(PowerCutError):
+            chip.boot()
+        chip.flash.left = sys.maxsize
+        assert chip.boot() == slot
+        assert chip.log == ""
 
 
 def test_a_damaged_app_is_passed_over_after_its_state_was_written(chip: Chip):
@@ -159,9 +234,83 @@ def test_without_otadata_the_factory_app_boots(chip: Chip):
     assert chip.boot() == 0  # at 0x10000
 
 
+def test_without_otadata_and_factory_app_the_slots_are_tried_from_the_first(chip: Chip):
+    table(chip, PartitionTable(tuple(p for p in MICROPYTHON_OTA if p.label != "otadata")).to_bytes())
+    assert chip.boot() == 0
+    damage(chip, 0)
+    assert chip.boot() == 1
+    assert chip.log.endswith("boot: OTA app partition slot 0 is not bootable\x1b[0m\r\n")
+
+
 def test_records_that_name_no_valid_slot_fall_back(chip: Chip):
     chip.records((1, VALID), (2, VALID))
-    for number in (0, 1):
-        chip.flash.write(OTADATA + number * 0x1000 + 28, bytes(4))
+    spoil(chip, 0, 1)
     assert chip.boot() == 0
     assert "ota data partition invalid and no factory, will try all partitions" in chip.log
+
+
+def with_third_app(chip: Chip, third: Partition, *bootable: Partition) -> None:
+    """Make room for a third app beside two slots; only those named are bootable."""
+    chip.flash.erase(0x10000, 0x3F0000)
+    for partition in bootable:
+        chip.flash.write(partition.offset, standin.app())
+    table(chip, PartitionTable((*MICROPYTHON_OTA[:3], *SMALL_SLOTS, third)).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("records", "damaged", "message"),
+    [
+        ((BLANK, BLANK), (), ""),
+        (((1, INVALID), (2, ABORTED)), (), ""),
+        (((1, VALID), (2, VALID)), (0, 1), "ota data partition invalid, falling back to factory"),
+    ],
+)
+def test_without_a_usable_record_the_factory_app_boots(chip: Chip, records: tuple, damaged: tuple, message: str):
+    with_third_app(chip, FACTORY, *SMALL_SLOTS, FACTORY)
+    chip.records(*records)
+    spoil(chip, *damaged)
+    before = chip.flash.read(OTADATA, otadata.SIZE)
+    assert chip.boot() == FACTORY.offset
+    assert chip.flash.read(OTADATA, otadata.SIZE) == before  # only slots are recorded
+    assert message in chip.log
+    assert bool(message) == bool(chip.log)
+
+
+def test_the_search_goes_down_to_the_factory_app_before_it_goes_up(chip: Chip):
+    with_third_app(chip, FACTORY, SMALL_SLOTS[1], FACTORY)
+    chip.records((1, VALID), BLANK)
+    assert chip.boot() == FACTORY.offset
+    chip.flash.erase(FACTORY.offset, 0x1000)
+    assert chip.boot() == SMALL_SLOTS[1].offset
+    assert "OTA app partition slot 0 is not bootable" in chip.log.partition("Factory app partition is not bootable")[0]
+
+
+def test_the_test_app_comes_last(chip: Chip):
+    with_third_app(chip, TEST, SMALL_SLOTS[0], TEST)
+    chip.records((2, VALID), BLANK)
+    assert chip.boot() == 0
+    chip.flash.erase(SMALL_SLOTS[0].offset, 0x1000)
+    assert chip.boot() == TEST.offset
+    assert "\x1b[0;33mW (" in chip.log
+    assert chip.log.endswith("boot: Falling back to test app as only bootable partition\x1b[0m\r\n")
+
+
+def test_a_slot_above_their_number_is_never_tried(chip: Chip):
+    rows = (*MICROPYTHON_OTA[:3], Partition("ota_1", 0, 0x11, 0x190000, 0x180000))
+    table(chip, PartitionTable(rows).to_bytes())
+    assert chip.boot() is None
+    assert "slot" not in chip.log
+
+
+def test_a_firmware_bin_in_a_slot_does_not_boot(chip: Chip, firmware_bin: bytes):
+    """The trap: the bootloader at its head is a valid image, so that set_boot takes it."""
+    chip.flash.erase(SLOTS[1], 0x180000)
+    chip.flash.write(SLOTS[1], firmware_bin)
+    assert _appimage.verify(chip.flash.read, SLOTS[1], 0x180000) < 0x7000
+    chip.records((1, VALID), (2, NEW))
+    assert chip.boot() == 0
+    assert "esp_image: Segment 0 0x3fff0030-0x3fff134c invalid: overlaps bootloader data" in chip.log
+    assert chip.log.endswith("boot: OTA app partition slot 1 is not bootable\x1b[0m\r\n")
+    assert chip.states() == [(1, VALID), (2, PENDING_VERIFY)]
+    assert chip.boot() == 0
+    assert chip.states() == [(1, VALID), (2, ABORTED)]
