@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from enum import Enum
+from collections.abc import Callable
+from functools import partial, reduce
+from operator import xor
 from pathlib import Path
 from typing import IO
 
@@ -26,28 +28,28 @@ from kit.virtual.uart import Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
 POWER_ON, HARD_RESET, WDT_RESET = 1, 2, 3
-ROM_WATCHDOG = -1  # ours: the ROM found no bootloader; no program sees this one
+# Ours, for resets after which no program starts: by the ROM that found no bootloader, by the bootloader without an app
+ROM_WATCHDOG, BOOTLOADER_RESET = -1, -2
 BOOTLOADER_OFFSET = 0x1000
 # EN rises slowly: its capacitor charges through 10 kΩ, and a host that lets go of RTS before it pulls DTR still gets
 # download mode (esptool's reset sequence counts on it). Generous, since a loaded computer toggles the lines late.
 EN_RISE = 0.4  # s
-ROM_RETRY = 0.5  # s; the ROM's watchdog bites and it tries again
+RETRY = 0.5  # s; after that the ROM's watchdog bites, for instance, and it tries again
 
-ROM_LINES = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{rst},boot:{boot}\r\n"
-PADS = "clk_drv:0x00,q_drv:0x00,d_drv:0x00,cs0_drv:0x00,hd_drv:0x00,wp_drv:0x00"
+ROM_BANNER = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{},boot:{}\r\n"
+ROM_SETTINGS = (
+    "configsip: 0, SPIWP:0xee\r\n"
+    "clk_drv:0x00,q_drv:0x00,d_drv:0x00,cs0_drv:0x00,hd_drv:0x00,wp_drv:0x00\r\n"
+    "mode:DIO, clock div:2\r\n"
+)
 RESET_NAMES = {
     POWER_ON: "0x1 (POWERON_RESET)",
     HARD_RESET: "0xc (SW_CPU_RESET)",
     WDT_RESET: "0xc (SW_CPU_RESET)",
     ROM_WATCHDOG: "0x10 (RTCWDT_RTC_RESET)",
+    BOOTLOADER_RESET: "0x3 (SW_RESET)",
 }
 BOOT_FLASH, BOOT_DOWNLOAD = "0x13 (SPI_FAST_FLASH_BOOT)", "0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))"
-
-
-class Enable(Enum):
-    """The EN pin: low holds the chip in reset."""
-
-    LOW, RISING, HIGH = range(3)
 
 
 class Chip:
@@ -62,11 +64,11 @@ class Chip:
     MAC = bytes.fromhex("240ac4000110")  # from Espressif's range, as in MicroPython on an emulator
 
     def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0) -> None:
-        self.flash, self._wifi = flash, wifi
+        self.flash, self.wifi = flash, wifi
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, self._on_lines)
-        self._events: queue.Queue[tuple[str, object]] = queue.Queue()
-        self._enable = Enable.HIGH
+        self._events: queue.Queue[Callable[[], None] | None] = queue.Queue()  # None: the power goes
+        self._in_reset = False  # EN is low, or rises
         self._alarm: float | None = None  # when to boot without being asked; time.monotonic()
         self._cause = POWER_ON
         self._child: Child | None = None
@@ -75,62 +77,45 @@ class Chip:
 
     def start(self) -> None:
         """Switch the power on."""
-        self._events.put(("boot", POWER_ON))
+        self._soon(self.boot, POWER_ON)
         self._thread.start()
         self.uart.start()
 
-    def birth(self, running: int, cause: int) -> dict[str, object]:
-        """Return what a child is told at its start."""
-        return {
-            "running": running,
-            "reset_cause": POWER_ON if cause == ROM_WATCHDOG else cause,
-            "mac": self.MAC.hex(),
-            "flash_size": self.flash.size,
-            "http": self.http,
-            "ssid": self._wifi.wifi_ssid,
-            "password": self._wifi.wifi_password,
-        }
-
     def stop(self) -> None:
         """Cut the power: nothing runs after this."""
-        self._events.put(("stop", None))
+        self._events.put(None)
         self._thread.join()
 
+    def _soon(self, act: Callable[..., None], *arguments: object) -> None:
+        self._events.put(partial(act, *arguments))
+
     def _live(self) -> None:
-        handlers = {
-            "lines": self._follow_lines,
-            "boot": self._boot,
-            "download": self._download,
-            "ended": self._child_ended,
-        }
-        while True:
-            timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
-            try:
-                event, detail = self._events.get(timeout=timeout)
-            except queue.Empty:
-                event, detail = "boot", self._cause
-            if event == "stop":
-                return self._halt()
-            handlers[event](detail)
+        while event := self._next_event():
+            event()
+        self._halt()
+
+    def _next_event(self) -> Callable[[], None] | None:
+        timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return partial(self.boot, self._cause)
 
     # DTR pulls GPIO0 low and RTS pulls EN low, each only while the other line is not set: two transistors on every
     # development board, and esptool's "classic reset" is made for them.
 
     def _on_lines(self, dtr: bool, rts: bool) -> None:
-        self._events.put(("lines", (dtr, rts)))
+        self._soon(self._follow_lines, (dtr, rts))
 
     def _follow_lines(self, lines: tuple[bool, bool]) -> None:
         if lines == (False, True):
             self._halt()
-            self._enable = Enable.LOW
-        elif self._enable == Enable.HIGH:
-            return
-        elif lines == (True, False):
+            self._in_reset = True
+        elif self._in_reset and lines == (True, False):
             self._download(POWER_ON)
-        elif lines == (False, False):
-            self._boot(POWER_ON)
-        elif self._enable == Enable.LOW:
-            self._enable = Enable.RISING
+        elif self._in_reset and lines == (False, False):
+            self.boot(POWER_ON)
+        elif self._in_reset:
             self._boot_after(EN_RISE, POWER_ON)
 
     def _boot_after(self, seconds: float, cause: int) -> None:
@@ -138,49 +123,58 @@ class Chip:
 
     def _halt(self) -> None:
         self._alarm = self._rom = None
+        self._in_reset = False
         if self._child:
             self._child.kill()
             self._child = None
 
     def _download(self, cause: int) -> None:
         self._halt()
-        self._enable = Enable.HIGH
-        self._print(ROM_LINES.format(rst=RESET_NAMES[cause], boot=BOOT_DOWNLOAD) + "waiting for download\r\n")
-        restart, reload = (lambda event=event: self._events.put((event, HARD_RESET)) for event in ("boot", "download"))
-        self._rom = Rom(self.flash, self.MAC, self.uart.write, restart, reload)
+        self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
+        self._rom = Rom(
+            self.flash,
+            self.MAC,
+            self.uart.write,
+            restart=lambda: self._soon(self.boot, HARD_RESET),
+            reload=lambda: self._soon(self._download, HARD_RESET),
+        )
 
-    def _boot(self, cause: int) -> None:
+    def boot(self, cause: int) -> None:
+        """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
         self._halt()
-        self._enable = Enable.HIGH
-        self._print(ROM_LINES.format(rst=RESET_NAMES[cause], boot=BOOT_FLASH))
+        self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_FLASH))
         if not self._load_bootloader():
-            return self._boot_after(ROM_RETRY, ROM_WATCHDOG)
+            return self._boot_after(RETRY, ROM_WATCHDOG)
         running = Bootloader(self.flash, self._print).select()
         if running is None:
-            return self._boot_after(ROM_RETRY, HARD_RESET)
+            return self._boot_after(RETRY, BOOTLOADER_RESET)
         self._child = Child(self, running, cause)
 
     def _load_bootloader(self) -> bool:
-        """Print what the ROM prints while it loads the bootloader; False where there is none."""
+        """Print what the ROM prints while it loads the bootloader; False where it cannot."""
         header = self.flash.read(BOOTLOADER_OFFSET, 24)
         if header[0] != _appimage.MAGIC:
             self._print(f"invalid header: 0x{int.from_bytes(header[:4], 'little'):08x}\r\n" * 3)
             return False
-        lines = ["configsip: 0, SPIWP:0xee", PADS, "mode:DIO, clock div:2"]
+        self._print(ROM_SETTINGS)
+        checksum, end = 0xEF, BOOTLOADER_OFFSET + 24
         try:
-            segments = _appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])
-            lines += [f"load:0x{load_address:08x},len:{length}" for _, load_address, length in segments]
-            lines.insert(4, "ho 0 tail 12 room 4")  # between the first two
-        except ValueError:  # damaged: the ROM gives up without a word, and its watchdog bites
+            for number, segment in enumerate(_appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])):
+                address, load_address, length = segment
+                self._print("ho 0 tail 12 room 4\r\n" * (number == 1) + f"load:0x{load_address:08x},len:{length}\r\n")
+                checksum, end = reduce(xor, self.flash.read(address, length), checksum), address + length
+        except ValueError:  # the ROM stops without a word
             return False
-        lines.append(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}")
-        self._print("\r\n".join(lines) + "\r\n")
+        if checksum != (stored := self.flash.read(end | 15, 1)[0]):  # the last byte of a block of 16
+            self._print(f"csum err:0x{checksum:02x}!=0x{stored:02x}\r\nets_main.c 384\r\n")
+            return False
+        self._print(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}\r\n")
         return True
 
-    def _child_ended(self, child: Child) -> None:
-        if child is self._child:
-            self._print("virtual board: the run mode ended by itself; the board starts again\r\n")
-            self._boot_after(ROM_RETRY, HARD_RESET)
+    def child_ended(self) -> None:
+        """Go on after a child that ended without being killed."""
+        self._print("virtual board: the run mode ended by itself; the board starts again\r\n")
+        self._boot_after(RETRY, HARD_RESET)
 
     def _print(self, text: str) -> None:
         self.uart.write(text.encode())
@@ -192,10 +186,9 @@ class Chip:
         elif child:
             child.send(SERIAL, data)
 
-    def child_asks(self, child: Child, event: str, detail: object) -> None:
-        """Take an event from a child's thread; one that has been killed meanwhile is not heard."""
-        if child is self._child:
-            self._events.put((event, detail))
+    def child_asks(self, child: Child, act: Callable[..., None], *arguments: object) -> None:
+        """Do what a child asks for, soon; one that has been killed by then is not heard."""
+        self._soon(lambda: child is self._child and act(*arguments))
 
 
 class Child:
@@ -209,9 +202,18 @@ class Child:
 
     def __init__(self, chip: Chip, running: int, cause: int) -> None:
         self._chip = chip
+        birth = {
+            "running": running,
+            "reset_cause": cause,
+            "mac": chip.MAC.hex(),
+            "flash_size": chip.flash.size,
+            "http": chip.http,
+            "ssid": chip.wifi.wifi_ssid,
+            "password": chip.wifi.wifi_password,
+        }
         self._process = subprocess.Popen(
             # -P: a learner's own random.py in the working folder must not be found instead of Python's
-            [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(chip.birth(running, cause))],
+            [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(birth)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(Path(kit.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"},
@@ -240,26 +242,21 @@ class Child:
             kind, length = HEADER.unpack(header)
             self._handle(kind, pipe.read(length))
         pipe.close()
-        self._chip.child_asks(self, "ended", self)
+        self._chip.child_asks(self, self._chip.child_ended)
 
     def _handle(self, kind: int, payload: bytes) -> None:
         if kind == SERIAL:
             self._chip.uart.write(payload)
         elif kind == RESET:
-            self._chip.child_asks(self, "boot", payload[0])
+            self._chip.child_asks(self, self._chip.boot, payload[0])
         elif kind in (READ, WRITE, ERASE):
             try:
-                self.send(REPLY, b"\0" + self._flash_operation(kind, payload))
+                self.send(REPLY, b"\0" + self._operate(kind, int.from_bytes(payload[:4], "little"), payload[4:]))
             except ValueError:
                 self.send(REPLY, b"\1")
 
-    def _flash_operation(self, kind: int, payload: bytes) -> bytes:
-        flash, address = self._chip.flash, int.from_bytes(payload[:4], "little")
+    def _operate(self, kind: int, address: int, rest: bytes) -> bytes:
         if kind == WRITE:
-            flash.write(address, payload[4:])
-            return b""
-        length = int.from_bytes(payload[4:], "little")
-        if kind == READ:
-            return flash.read(address, length)
-        flash.erase(address, length)
-        return b""
+            return self._chip.flash.write(address, rest) or b""
+        operation = self._chip.flash.read if kind == READ else self._chip.flash.erase
+        return operation(address, int.from_bytes(rest, "little")) or b""
