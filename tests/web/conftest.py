@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -166,11 +167,11 @@ def chromium(browser: str, driver: str, variables: dict[str, str]) -> Iterator[w
     options.binary_location = browser
     for option in OPTIONS:
         options.add_argument(option)
-    window = webdriver.Chrome(options, webdriver.ChromeService(driver, env=variables))
-    try:
-        yield window
-    finally:
-        window.quit()
+    # Chromium leaves a socket in TMPDIR; pytest's tmp_path is too long for one.
+    with tempfile.TemporaryDirectory(prefix="web-", ignore_cleanup_errors=True) as folder:
+        service = webdriver.ChromeService(driver, env=variables | {"TMPDIR": folder})
+        with webdriver.Chrome(options, service) as window:
+            yield window
 
 
 @pytest.fixture
