@@ -46,8 +46,8 @@ class Flash:
         self._file = os.fdopen(os.open(path, flags, 0o666), "r+b")  # held as long as the board lives
         lock_file(self._file.fileno())
         length = os.fstat(self._file.fileno()).st_size
-        if length == 0:
-            self._file.write(b"\xff" * SIZE)
+        if length < SIZE and self._file.read() == b"\xff" * length:  # new, or its maker was killed
+            self._file.write(b"\xff" * (SIZE - length))
             self._file.flush()
         elif length != SIZE:
             self._file.close()

@@ -70,12 +70,21 @@ def test_a_file_belongs_to_one_board(tmp_path: Path):
     flash.close()
 
 
-def test_a_file_of_another_size_is_left_alone(tmp_path: Path):
+@pytest.mark.parametrize("data", [b"dear", b"\xff" * (SIZE - 1) + b"\0\0", b"\xff" * (SIZE + 1)])
+def test_a_file_of_another_size_is_left_alone(tmp_path: Path, data: bytes):
     path = tmp_path / "letter.txt"
-    path.write_text("dear")
-    with pytest.raises(ValueError, match="4 bytes long"):
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"{len(data)} bytes long"):
         Flash(path, pace=0)
-    assert path.read_text() == "dear"
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("length", [1, SECTOR, SIZE - 1])
+def test_a_file_whose_making_was_cut_short_is_made_whole(tmp_path: Path, length: int):
+    (tmp_path / "flash.bin").write_bytes(b"\xff" * length)
+    flash = Flash(tmp_path / "flash.bin", pace=0)
+    assert flash.read(0, SIZE) == b"\xff" * SIZE
+    flash.close()
 
 
 def test_modelled_time_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
