@@ -19,19 +19,17 @@ from kit.loader import download_mode
 from kit.ota import OtaClient
 from kit.port import open_port
 from kit.progress import Progress
-from kit.repl import raw_repl
+from kit.repl import NOT_FLASHED, Repl, raw_repl, restart
 from kit.settings import hash_password, settings
 from kit.table import OFFSET as TABLE_OFFSET
 from kit.update_image import UpdateImage, build
 
-HOLD = 0.1  # s in reset; esptool holds EN low as long
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
 SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
-UP = re.compile(
-    rb"URL: http://\S+\r\n|>>> $|invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n|" + CORRUPT.encode()
-)
+NO_PROGRAM = r"invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n"
+UP = re.compile(rf"URL: http://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
 LOG_LIMIT = 8192  # bytes, many times what a start prints: a program that prints without an end is up
 BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
 VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
@@ -110,7 +108,7 @@ class Board:
             (table.slots[0].offset, image.data),
         ]
         with (
-            self._disturbed() as port,
+            self.disturbed() as port,
             Progress("flash", sum(len(data) for _, data in files)) as progress,
             download_mode(port, progress.update) as loader,
         ):
@@ -120,8 +118,10 @@ class Board:
 
     def _check(self, image: UpdateImage, erase: bool, confirm: bool) -> None:
         if not isinstance(image, UpdateImage):
-            name = type(image).__name__
-            raise ImageError(f"A {name} is not an update image.", 'Build one: kit.build("1.0.0", board=board).')
+            raise ImageError(
+                f"This is not an update image but of the type {type(image).__name__}.",
+                'Build one: kit.build("1.0.0", board=board); with base=kit.base_image(file=…) from a file.',
+            )
         image.base.table.check(FLASH_SIZE)
         if image.is_stand_in and not self.is_virtual:
             raise ImageError("A stand-in does not run on a real chip.", "Build the image with board=board.")
@@ -130,12 +130,18 @@ class Board:
 
     def partitions(self) -> Contents:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
-        with self._disturbed() as port, download_mode(port) as loader:
-            return read_contents(loader.read, self.is_virtual)
+        with self.disturbed() as port, download_mode(port) as loader:
+            return read_contents(loader.read, loader.flash_size, self.is_virtual)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes of flash from `offset`; the board restarts afterwards."""
-        with self._disturbed() as port, download_mode(port) as loader:
+        """Return `size` bytes of flash from `offset`; the board restarts afterwards.
+
+        Raises:
+            BoardError: no such place in the flash, or the board is not there.
+        """
+        if not all(isinstance(value, int) and value >= 0 for value in (offset, size)):
+            raise BoardError(f"({offset!r}, {size!r}) is no place in the flash.", "Give two whole numbers from 0 up.")
+        with self.disturbed() as port, download_mode(port) as loader:
             return loader.read(offset, size)
 
     def install(self) -> None:
@@ -143,7 +149,7 @@ class Board:
 
         Raises:
             SettingsError: a setting for a real board is missing.
-            BoardError: MicroPython does not answer.
+            BoardError: MicroPython does not answer, or cannot write to vfs.
         """
         chosen = settings(self.is_virtual)
         salt = os.urandom(SALT_SIZE)
@@ -153,21 +159,30 @@ class Board:
             "password": salt + hash_password(chosen.password, salt),
         }
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
-        if CORRUPT in self.reset():
-            raise BoardError(
-                "The partition vfs holds data that are not MicroPython's, as after another project.",
-                "Erase the flash: board.flash(image, erase=True), on a real board with confirm=True too.",
-            )
-        with (
-            self._disturbed() as port,
-            Progress("install", sum(map(len, files.values()))) as progress,
-            raw_repl(port) as repl,
-        ):
+        with self.repl() as repl, Progress("install", sum(map(len, files.values()))) as progress:
             done = 0
             for name, data in files.items():
                 repl.fs_writefile(name, data, chunk_size=1024)
                 progress.update(done := done + len(data))
             repl.exec(STORE_SETTINGS.format(blobs=blobs))
+
+    @contextmanager
+    def repl(self) -> Iterator[Repl]:
+        """Give the raw REPL of a board that was restarted; the board restarts again afterwards.
+
+        Raises:
+            BoardError: MicroPython does not answer, or vfs is not its own.
+        """
+        log = self.reset()
+        if CORRUPT in log:
+            raise BoardError(
+                "The partition vfs holds data that are not MicroPython's, as after another project.",
+                "Erase the flash: board.flash(image, erase=True), on a real board with confirm=True too.",
+            )
+        if re.search(NO_PROGRAM, log):
+            raise BoardError("There is no program on the board.", NOT_FLASHED)
+        with self.disturbed() as port, raw_repl(port) as repl:
+            yield repl
 
     def ready(self, lesson: int) -> None:
         """Bring the board, whatever runs on it, to where a lesson starts.
@@ -196,14 +211,21 @@ class Board:
     def reset(self) -> BootLog:
         """Restart the board as its EN button does, and return what it prints until it is up.
 
+        Over a port without reset lines MicroPython is asked to restart; where it does not answer, press EN.
+
         Raises:
             BoardError: it prints nothing.
         """
         with open_port(self.address) as port:
-            return self._restart(port)
+            log = self._restart(port)
+        if not log:
+            raise BoardError(f"The board at {self.address} prints nothing.", "Check its power, or press its EN button.")
+        return log
 
     def console(self, seconds: float = 10) -> None:
         """Print what the board says, for some seconds; interrupt the cell to stop earlier."""
+        if not (isinstance(seconds, int | float) and seconds >= 0):
+            raise BoardError(f"{seconds!r} is no number of seconds.", "Give one, as in board.console(10).")
         with open_port(self.address) as port:
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
@@ -212,37 +234,38 @@ class Board:
                 sys.stdout.flush()
 
     @contextmanager
-    def _disturbed(self) -> Iterator[serial.SerialBase]:
-        """Open the port for a verb that stops what runs; start the board again afterwards, also when the verb fails."""
+    def disturbed(self) -> Iterator[serial.SerialBase]:
+        """Open the port for work that stops what runs; start the board again afterwards, also when the work fails."""
         with open_port(self.address) as port:
             try:
                 yield port
             except BaseException:
-                with suppress(BoardError, serial.SerialException):  # the first error is the one to tell
-                    self._restart(port)
+                port.close()  # as esptool does when no chip answers
+                with suppress(KitError, OSError), open_port(self.address) as again:  # the first error is to be told
+                    if restart(again):
+                        self._boot_log(again)
                 raise
             self._restart(port)
 
     def _restart(self, port: serial.SerialBase) -> BootLog:
-        port.dtr = False
-        port.rts = True
-        time.sleep(HOLD)
-        port.reset_input_buffer()
-        port.rts = False
-        log = BootLog(_read_until_up(port).decode("utf-8", "replace"))
-        if not log:
-            raise BoardError(f"The board at {self.address} prints nothing.", "Check its power, or press its EN button.")
+        if restart(port):
+            return self._boot_log(port)
+        print("Press the EN button of the board: it cannot be reset over this port.")
+        return self._boot_log(port, UP_TIMEOUT)
+
+    def _boot_log(self, port: serial.SerialBase, silence: float = SILENCE) -> BootLog:
+        log = BootLog(_read_until_up(port, silence).decode("utf-8", "replace"))
         if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
             _urls[self.address] = found[1]
         return log
 
 
-def _read_until_up(port: serial.SerialBase) -> bytes:
+def _read_until_up(port: serial.SerialBase, silence: float) -> bytes:
     data = b""
     started = time.monotonic()
     port.timeout = 0.05
     while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and len(data) < LOG_LIMIT:
         data += port.read(max(1, port.in_waiting))
-        if time.monotonic() - started > (UP_TIMEOUT if data else SILENCE):
+        if time.monotonic() - started > (UP_TIMEOUT if data else silence):
             break
     return data

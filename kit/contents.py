@@ -35,7 +35,7 @@ class Contents(PartitionTable):
         return flash_map(self, self.used, self.is_virtual)
 
 
-def read_contents(read: Read, is_virtual: bool) -> Contents:
+def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:
     """Read table and slots of a board.
 
     Args:
@@ -44,7 +44,7 @@ def read_contents(read: Read, is_virtual: bool) -> Contents:
     Raises:
         TableError: there is no partition table, or a damaged one.
     """
-    table = PartitionTable.from_bytes(read(OFFSET, SIZE)).with_vfs(FLASH_SIZE)
+    table = PartitionTable.from_bytes(read(OFFSET, SIZE)).with_vfs(flash_size)
     used = {slot.label: _used(read, slot) for slot in table.slots}
     return Contents(table.partitions, used, is_virtual)
 
@@ -56,12 +56,12 @@ def _used(read: Read, slot: Partition) -> int:
         return 0
     position = HEADER.size
     for _ in range(header[1]):
+        if position + SEGMENT.size > slot.size:
+            return 0
         _, length = SEGMENT.unpack(read(slot.offset + position, SEGMENT.size))
         position += SEGMENT.size + length
-        if position > slot.size:
-            return 0
     length = (position + 16) // 16 * 16 + (HASH_SIZE if header[-1] else 0)
-    return _with_application(read, slot, length)
+    return _with_application(read, slot, length) if length <= slot.size else 0
 
 
 def _with_application(read: Read, slot: Partition, length: int) -> int:
@@ -69,4 +69,4 @@ def _with_application(read: Read, slot: Partition, length: int) -> int:
     if start + SECTOR > slot.size:
         return length
     magic, application, _ = struct.unpack(APPLICATION_HEADER.format, read(slot.offset + start, APPLICATION_HEADER.size))
-    return start + SECTOR + application if magic == HEADER_MAGIC else length
+    return min(start + SECTOR + application, slot.size) if magic == HEADER_MAGIC else length

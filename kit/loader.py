@@ -14,12 +14,15 @@ import serial
 from esp_pylib.logger import EspLog
 from esptool import cmds
 from esptool.logger import TemplateLogger, log
-from esptool.util import FatalError
+from esptool.util import FatalError, flash_size_bytes
 
 from kit.errors import BoardError
+from kit.port import has_reset_lines
 
 CHIP = "ESP32"
 ATTEMPTS = 3  # esptool's own default is 7, which is half a minute of dots when nothing is plugged in
+DATA_CABLE, NO_LINES = "Is the cable made for data, not only for charging? Else", "This port cannot bring it there:"
+BY_HAND = "hold the BOOT button, press EN, let go of both, and run the cell again."
 
 OnProgress = Callable[[int], None]
 
@@ -51,10 +54,15 @@ class QuietLog(TemplateLogger):
 
 
 class Loader:
-    """The chip in download mode, with esptool's stub running on it."""
+    """The chip in download mode, with esptool's stub running on it.
+
+    `chip` is what it calls itself by its eFuses, `flash_size` the bytes that its flash chip names.
+    """
 
     def __init__(self, esp: cmds.ESPLoader, log: QuietLog) -> None:
         self._esp, self._log = esp, log
+        self.chip = esp.get_chip_description()
+        self.flash_size = flash_size_bytes(cmds.detect_flash_size(esp) or "16MB")  # as many as an ESP32 can address
 
     def write(self, files: list[tuple[int, bytes]]) -> None:
         """Write each (address, data) and have the chip's MD5 of it compared."""
@@ -64,6 +72,8 @@ class Loader:
 
     def read(self, address: int, length: int) -> bytes:
         """Return `length` bytes of flash."""
+        if address + length > self.flash_size:  # past its end a flash chip begins anew
+            raise BoardError(f"The flash ends at 0x{self.flash_size:x}.", "Read less, or from further ahead.")
         return self._esp.read_flash(address, length)
 
     def erase(self) -> None:
@@ -94,14 +104,11 @@ def download_mode(port: serial.SerialBase, on_progress: OnProgress = lambda done
 
 
 def _connected(port: serial.SerialBase) -> cmds.ESPLoader:
+    mode, advice = ("default-reset", DATA_CABLE) if has_reset_lines(port) else ("no-reset", NO_LINES)
     try:
-        esp = cmds.detect_chip(port, connect_attempts=ATTEMPTS)
+        esp = cmds.detect_chip(port, connect_mode=mode, connect_attempts=ATTEMPTS)
     except FatalError:
-        raise BoardError(
-            f"No ESP32 answers at {port.port} in download mode.",
-            "Is the cable made for data, not only for charging? Else hold the BOOT button, press EN, let go of both, "
-            "and run the cell again.",
-        ) from None
+        raise BoardError(f"No ESP32 answers at {port.port} in download mode.", f"{advice} {BY_HAND}") from None
     if esp.CHIP_NAME != CHIP:
         raise BoardError(f"The chip at {port.port} is an {esp.CHIP_NAME}.", f"The kit speaks to the {CHIP} only.")
     esp = cmds.run_stub(esp)

@@ -2,16 +2,19 @@
 
 pyserial 3.5's RFC 2217 client is bent here, by subclass: it sleeps 50 ms on every change of a setting, also when
 nothing changes (esptool sets `timeout` twice for each block), takes its input byte by byte through a queue, and sleeps
-0.3 s when closed. 1.5 MB take it 40 s; this takes 4.
+0.3 s when closed. 1.5 MB take it 40 s; this takes 4. When it opens it also moves DTR and RTS, which
+esp_rfc2217_server (esptool 5.6) takes for a reset, and it waits for an answer that this server never gives.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import serial
 from serial.rfc2217 import PURGE_RECEIVE_BUFFER
@@ -22,6 +25,18 @@ from kit.errors import AddressError, BoardError
 BAUD_RATE = 115200  # of the ROM and of MicroPython's REPL
 PATIENCE = 2.0  # s; a port that somebody has just closed is free again within this time
 POLL = 0.0005  # s
+HOLD = 0.1  # s in reset; esptool holds EN low as long
+
+# What pyserial says when a port does not open: cause and next step. PermissionError is Windows' word for a busy port.
+LOOK = "Check the cable and the name; kit.preflight() looks for boards."
+REASONS = {
+    r"Errno 2\]|FileNotFound": ("There is no port {address}.", LOOK),
+    r"Errno 13\]": ("You may not use {address}.", "Join its group: `sudo usermod -aG dialout $USER`; log in again."),
+    r"Errno 16\]|exclusively|PermissionError": ("{address} is busy.", "Close what else uses it: terminal, notebook."),
+    r"refused": ("{address} takes no connection.", "Is the board on? Or does another program use it?"),
+    r"RFC2217": ("{address} does not speak RFC 2217.", "If it is a plain TCP port, write socket:// before it."),
+    r"": ("The port {address} cannot be opened: {reason}.", LOOK),
+}
 
 
 class ByteQueue:
@@ -51,54 +66,46 @@ class ByteQueue:
             del self._data[:size]
             return data
 
-    def get(self, block: bool) -> bytes:
-        return self.take(1, None if block else 0)
-
     def qsize(self) -> int:
         return len(self._data)
 
-    def clear(self) -> None:
-        with self._changed:
-            self._data.clear()
-
 
 class QuickRfc2217(Rfc2217):
-    """pyserial's RFC 2217 client without its waits."""
+    """pyserial's RFC 2217 client without its waits; opening it leaves the lines, and so the board, alone."""
 
-    @property
-    def _read_buffer(self) -> ByteQueue | None:
-        return self._byte_queue
-
-    @_read_buffer.setter
-    def _read_buffer(self, queue: object) -> None:  # open() makes a queue.Queue here
-        self._byte_queue = None if queue is None else ByteQueue()
+    def open(self) -> None:
+        self._opening = True
+        self._settings = self._write_timeout = None  # esptool sets the second; pyserial would not open with it again
+        super().open()
+        self._opening = False
+        self._read_buffer = ByteQueue()
+        self.reset_input_buffer()
 
     def _reconfigure_port(self) -> None:
-        settings = (self._baudrate, self._bytesize, self._parity, self._stopbits, id(self._socket))
-        if settings != getattr(self, "_settings", None):
+        settings = (self._baudrate, self._bytesize, self._parity, self._stopbits)
+        if settings != self._settings:
             super()._reconfigure_port()
             self._settings = settings
 
     def read(self, size: int = 1) -> bytes:
-        return self._byte_queue.take(size, self._timeout)
+        return self._read_buffer.take(size, self._timeout)
 
     def reset_input_buffer(self) -> None:
-        self.rfc2217_send_purge(PURGE_RECEIVE_BUFFER)
-        self._byte_queue.clear()  # pyserial takes byte after byte, for ever if they come as fast
+        if not self._opening:
+            self.rfc2217_send_purge(PURGE_RECEIVE_BUFFER)
+            self._read_buffer.take(self.in_waiting, 0)  # pyserial takes byte after byte, for ever if they come as fast
 
     def rfc2217_set_control(self, value: bytes) -> None:
-        self._negotiate("control", value)
+        if not self._opening:
+            self._rfc2217_options["control"].set(value)
 
     def rfc2217_send_purge(self, value: bytes) -> None:
-        self._negotiate("purge", value)
-
-    def _negotiate(self, name: str, value: bytes) -> None:
-        item = self._rfc2217_options[name]
-        item.set(value)
+        purge = self._rfc2217_options["purge"]
+        purge.set(value)
         deadline = time.monotonic() + self._network_timeout
-        while not item.is_ready():
+        while not purge.is_ready():
             if time.monotonic() > deadline:
-                raise serial.SerialException(f"the other side does not answer ({name})")
+                raise serial.SerialException("the other side does not answer")
             time.sleep(POLL)
 
     def close(self) -> None:
@@ -123,7 +130,7 @@ def open_port(address: str) -> Iterator[serial.SerialBase]:
     port = _opened(address)
     try:
         yield port
-    except serial.SerialException as error:
+    except OSError as error:  # pyserial's own are among them, and those of the system that it lets through
         raise BoardError(
             f"The connection to {address} broke: {error}.", "Check the cable and run the cell again."
         ) from None
@@ -131,10 +138,30 @@ def open_port(address: str) -> Iterator[serial.SerialBase]:
         port.close()
 
 
+def has_reset_lines(port: serial.SerialBase) -> bool:
+    """Tell whether DTR and RTS reach the board: over a plain socket and on an emulator's pty they do not."""
+    if "://" in port.port:
+        return not port.port.startswith("socket://")
+    with suppress(OSError):
+        return port.cts is not None  # whatever it is: the driver answers
+    return False
+
+
+def press_en(port: serial.SerialBase) -> None:
+    """Reset the chip by RTS, as its EN button does; what it printed before is thrown away."""
+    port.dtr = False
+    port.rts = True
+    time.sleep(HOLD)
+    port.reset_input_buffer()
+    port.rts = False
+
+
 def _opened(address: str) -> serial.SerialBase:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
+            if address.startswith(("rfc2217://", "socket://")) and urlsplit(address).port is None:
+                raise ValueError("no TCP port")
             if address.startswith("rfc2217://"):
                 port = QuickRfc2217(None, BAUD_RATE, timeout=1)
                 port.port = address
@@ -143,18 +170,13 @@ def _opened(address: str) -> serial.SerialBase:
             port.open()
             return port
         except (ValueError, TypeError):  # a URL that makes no sense to pyserial
-            raise AddressError(f"{address} is not the address of a port.", _advice("")) from None
+            raise AddressError(f"{address} is not the address of a port.", LOOK) from None
         except serial.SerialException as error:
             if "refused" not in str(error) or time.monotonic() > deadline:
-                raise AddressError(f"The port {address} cannot be opened: {error}.", _advice(str(error))) from None
+                raise _why_not(address, str(error)) from None
             time.sleep(0.02)
 
 
-def _advice(reason: str) -> str:
-    if "ermission" in reason:
-        return "Join the group that owns the port (often `sudo usermod -aG dialout $USER`), then log in again."
-    if "refused" in reason:
-        return "Is the board on? If it is, close the other program that uses it: a terminal, another notebook."
-    if "busy" in reason or "exclusively lock" in reason:
-        return "Close the other program that uses the board: a terminal, another notebook."
-    return "Check the cable and the name of the port; kit.connect() without a name looks for it."
+def _why_not(address: str, said: str) -> AddressError:
+    cause, advice = next(texts for pattern, texts in REASONS.items() if re.search(pattern, said))
+    return AddressError(cause.format(address=address, reason=said.rpartition(f"{address}: ")[2]), advice)

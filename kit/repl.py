@@ -9,13 +9,17 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 
 import serial
-from mpremote.transport import TransportError
+from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
 from kit.errors import BoardError
+from kit.port import has_reset_lines, press_en
+
+NOT_FLASHED = "Has it been flashed? board.flash(image), as in lesson 01, puts MicroPython on it."
+STOPPED = "Run board.reset(), then this cell again; OSError 28 means that the partition vfs is full."
 
 
 class Repl(SerialTransport):
@@ -27,14 +31,7 @@ class Repl(SerialTransport):
         self.in_raw_repl = self.mounted = self.is_pty = False
         self.use_raw_paste = True
 
-    def read_until(
-        self,
-        min_num_bytes: int,
-        ending: bytes,
-        timeout: float | None = 10,
-        data_consumer: Callable[[bytes], None] | None = None,
-        timeout_overall: float | None = None,
-    ) -> bytes:
+    def read_until(self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None) -> bytes:
         """Read up to `ending`, or until nothing came for `timeout` seconds; the contract is mpremote's."""
         data = b""
         started = heard = time.monotonic()
@@ -52,10 +49,21 @@ class Repl(SerialTransport):
                 break
         return data
 
+    def exec(self, command: str, data_consumer: Callable[[bytes], None] | None = None) -> bytes:
+        """Run code and return what it prints; an error of its own is a BoardError."""
+        try:
+            return super().exec(command, data_consumer)
+        except TransportExecError as error:
+            last = error.error_output.strip().splitlines()[-1]
+            raise BoardError(f"MicroPython stops with {last}.", STOPPED) from None
+
 
 @contextmanager
-def raw_repl(port: serial.SerialBase) -> Iterator[Repl]:
+def raw_repl(port: serial.SerialBase, soft_reset: bool = True) -> Iterator[Repl]:
     """Interrupt what runs on the board and give it commands; the caller resets the board afterwards.
+
+    Args:
+        soft_reset: begin with a fresh interpreter, for which a slow one gets the time that it needs.
 
     Raises:
         BoardError: no MicroPython answers, or the code fails there.
@@ -63,12 +71,19 @@ def raw_repl(port: serial.SerialBase) -> Iterator[Repl]:
     repl = Repl(port)
     try:
         with redirect_stdout(io.StringIO()):  # mpremote prints what it could not make sense of
-            repl.enter_raw_repl()
+            repl.enter_raw_repl(soft_reset, timeout_overall=10 if soft_reset else 2)
         yield repl
         repl.exit_raw_repl()
-    except TransportError as error:
-        lines = str(getattr(error, "error_output", error)).strip().splitlines()
-        raise BoardError(
-            f"MicroPython at {port.port} does not do as told: {lines[-1] if lines else 'no answer'}.",
-            "Has it been flashed? board.flash(image) puts MicroPython on the board.",
-        ) from None
+    except TransportError:
+        raise BoardError("No MicroPython answers.", NOT_FLASHED) from None
+
+
+def restart(port: serial.SerialBase) -> bool:
+    """Reset the board by its EN line, else by its REPL; False where there is neither."""
+    if has_reset_lines(port):
+        press_en(port)
+        return True
+    with suppress(BoardError), raw_repl(port, soft_reset=False) as repl:
+        repl.exec_raw_no_follow("import machine; machine.reset()")
+        return True
+    return False

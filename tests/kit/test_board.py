@@ -10,8 +10,8 @@ import pytest
 
 import kit
 from kit import base
-from kit.address import resolve
 from kit.board import CORRUPT, Board
+from kit.contents import read_contents
 from kit.errors import AddressError, BoardError, ImageError, KitError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
@@ -88,8 +88,10 @@ def test_ready_on_a_chip_that_another_project_has_used(board: Board, tmp_path: P
     with open_port(board.address) as port, download_mode(port) as loader:
         loader.write([(0x310000, b"SPIFFS" * 1000)])
     assert CORRUPT in board.reset()
-    with pytest.raises(BoardError, match=r"erase=True"):
-        board.install()
+    for verb in (board.install,):
+        with pytest.raises(BoardError, match=r"erase=True"):
+            verb()
+    assert board.read(0x310000, 6) == b"SPIFFS"
     board.ready(2)
     assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
 
@@ -104,9 +106,57 @@ def test_a_blank_board_has_no_partitions(board: Board):
         board.partitions()
 
 
-def test_install_needs_micropython(board: Board):
-    with pytest.raises(BoardError, match=r"Has it been flashed\?"):
+def test_a_damaged_table_is_named_and_left(board: Board):
+    board.flash(build("1.0.0", board=board))
+    with board.disturbed() as port, download_mode(port) as loader:
+        damaged = b"\x00" + loader.read(0x8000, 0x1000)[1:]
+        loader.write([(0x8000, damaged)])
+    with pytest.raises(TableError, match=r"partition 0 invalid magic number 0x5000"):
+        board.partitions()
+    assert board.read(0x8000, 0x1000) == damaged
+
+
+def test_what_lies_in_a_slot_cannot_be_more_than_the_slot():
+    """Neither an image whose segments or application run past the end, nor bytes that only look like one."""
+    table = PartitionTable((Partition("ota_0", 0, 0x10, 0x10000, 0x10000),))
+    start = b"\xe9\x02".ljust(24, b"\0")
+    for content in (
+        start + (0).to_bytes(4, "little") + (0xFFE8 - 24 - 8).to_bytes(4, "little"),  # the second header is cut off
+        start + (0).to_bytes(4, "little") + (0xFFDC - 24 - 8).to_bytes(4, "little") + bytes(0xFFDC - 56),
+        start + (0).to_bytes(4, "little") + (0x7FFFFFFF).to_bytes(4, "little"),
+    ):
+        flash = bytes(0x8000) + table.to_bytes().ljust(0x8000, b"\xff") + content.ljust(0x10000, b"\0")
+
+        def read(address: int, length: int, flash: bytes = flash) -> bytes:
+            assert address + length <= len(flash)
+            return flash[address : address + length]
+
+        assert read_contents(read, len(flash), False).used["ota_0"] <= 0x10000
+
+
+@pytest.mark.parametrize("verb", [Board.install])
+def test_a_board_without_a_program_is_named_at_once(board: Board, verb: Callable[[Board], object]):
+    started = time.monotonic()
+    with pytest.raises(BoardError, match=r"There is no program on the board\. Has it been flashed\?"):
+        verb(board)
+    assert time.monotonic() - started < 9  # mpremote would ask for ten seconds
+
+
+def test_the_end_of_the_flash_is_the_end(board: Board):
+    assert board.read(0x3FFFFC, 4) == b"\xff" * 4
+    assert board.read(0x400000, 0) == b""
+    for offset, size in ((0x3FFFFD, 4), (1 << 40, 1), (0, 1 << 40)):
+        with pytest.raises(BoardError, match=r"The flash ends at 0x400000\."):
+            board.read(offset, size)
+
+
+def test_a_full_file_system_is_named(board: Board):
+    board.flash(build("1.0.0", board=board))
+    with board.repl() as repl:
+        repl.exec("file = open('/large', 'wb')\nfor _ in range(234):\n file.write(bytes(4096))\nfile.close()")
+    with pytest.raises(BoardError, match=r"MicroPython stops with OSError: 28\. .* is full"):
         board.install()
+    assert "MicroPython v1.26.0" in board.reset()
 
 
 @pytest.mark.parametrize(
@@ -136,6 +186,14 @@ def test_a_virtual_board_that_cannot_start_says_why(
     ("call", "error"),
     [
         (lambda: kit.connect(5), AddressError),
+        (lambda: Board("/dev/ttyNothing").read(-1, 4), BoardError),
+        (lambda: Board("/dev/ttyNothing").read(0, -4), BoardError),
+        (lambda: Board("/dev/ttyNothing").read(0.5, 4), BoardError),
+        (lambda: Board("/dev/ttyNothing").read("0x8000", 4), BoardError),
+        (lambda: Board("/dev/ttyNothing").read(0, None), BoardError),
+        (lambda: Board("/dev/ttyNothing").console(-1), BoardError),
+        (lambda: Board("/dev/ttyNothing").console(float("nan")), BoardError),
+        (lambda: Board("/dev/ttyNothing").console("10"), BoardError),
         (lambda: kit.connect("rfc2217://").reset(), AddressError),
         (lambda: kit.connect("rfc2217://127.0.0.1:x").reset(), AddressError),
         (lambda: kit.build(1.1), ImageError),
@@ -161,10 +219,10 @@ def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pytest.MonkeyPatch):
-    def silent(self: Board, port: object) -> None:
-        raise BoardError("The board prints nothing.", "Check its power.")
+    def fail(port: object) -> bool:
+        raise BoardError("Another error.", "Do something else.")
 
-    monkeypatch.setattr(Board, "_restart", silent)
+    monkeypatch.setattr("kit.board.restart", fail)
     with pytest.raises(TableError, match="blank"):
         board.partitions()
 
@@ -175,28 +233,6 @@ def test_a_board_runs_on_after_a_verb_that_failed(board: Board, monkeypatch: pyt
     with pytest.raises(BoardError):
         board.install()
     assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
-
-
-def test_no_such_port():
-    with pytest.raises(AddressError, match=r"The port /dev/ttyNothing cannot be opened.*Check the cable"):
-        kit.connect("/dev/ttyNothing").reset()
-
-
-def test_several_ports_are_listed(monkeypatch: pytest.MonkeyPatch):
-    class Port:
-        vid = 0x10C4
-
-        def __init__(self, device: str) -> None:
-            self.device = device
-
-    monkeypatch.delenv("KIT_BOARD")
-    monkeypatch.setattr("kit.address.list_ports.comports", lambda: [Port("/dev/ttyUSB1"), Port("/dev/ttyUSB0")])
-    with pytest.raises(AddressError, match="/dev/ttyUSB0, /dev/ttyUSB1"):
-        resolve()
-    monkeypatch.setattr("kit.address.list_ports.comports", lambda: [Port("/dev/ttyUSB1")])
-    assert resolve().text == "/dev/ttyUSB1"
-    monkeypatch.setattr("kit.address.list_ports.comports", list)
-    assert resolve().text == "virtual"
 
 
 @pytest.mark.parametrize("image", [b"\xe9", "update.bin", None])
@@ -219,8 +255,9 @@ def test_a_table_that_would_not_boot_is_not_flashed(real_image: UpdateImage):
 
 
 def test_erasing_a_real_board_must_be_confirmed(real_image: UpdateImage):
+    board = Board("/dev/ttyNothing")  # opening it would be another error
     with pytest.raises(BoardError, match="confirm=True"):
-        Board("/dev/ttyNothing").flash(real_image, erase=True)
+        board.flash(real_image, erase=True)
 
 
 @pytest.fixture
