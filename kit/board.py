@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import serial
 
 from kit.application import firmware_dir
-from kit.contents import FLASH_SIZE, Contents, read_contents
+from kit.contents import FLASH_SIZE, Contents, Files, read_contents
 from kit.errors import BoardError, ImageError, KitError
 from kit.image import FLASH_BASE
 from kit.loader import download_mode
@@ -125,8 +125,26 @@ class Board:
         image.base.table.check(FLASH_SIZE)
         if image.is_stand_in and not self.is_virtual:
             raise ImageError("A stand-in does not run on a real chip.", "Build the image with board=board.")
+        self._check_erase(erase, confirm)
+
+    def _check_erase(self, erase: bool, confirm: bool) -> None:
         if erase and not (confirm or self.is_virtual):
             raise BoardError("This would erase all that is on a real board.", "If that is meant, add confirm=True.")
+
+    def erase(self, *, confirm: bool = False) -> None:
+        """Erase the whole flash: programs, settings and files. A real board takes up to half a minute for it.
+
+        Afterwards the chip finds nothing to start, and its ROM says so again and again: board.reset() shows it.
+
+        Args:
+            confirm: needed to erase a real board.
+
+        Raises:
+            BoardError: the board is not there, or it is a real one and confirm is not given; nothing was erased.
+        """
+        self._check_erase(True, confirm)
+        with self.disturbed() as port, download_mode(port) as loader:
+            loader.erase()
 
     def partitions(self) -> Contents:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
@@ -143,6 +161,18 @@ class Board:
             raise BoardError(f"({offset!r}, {size!r}) is no place in the flash.", "Give two whole numbers from 0 up.")
         with self.disturbed() as port, download_mode(port) as loader:
             return loader.read(offset, size)
+
+    def files(self) -> Files:
+        """List the files on the partition vfs; the board restarts afterwards.
+
+        What is mounted into other folders, such as the application at /app, is not on vfs and is left out.
+
+        Raises:
+            BoardError: MicroPython does not answer, or cannot read vfs.
+        """
+        with self.repl() as repl:
+            mounted = repl.eval("[path for _, path in __import__('vfs').mount()]")
+            return Files(dict(repl.sizes("/", mounted)))
 
     def install(self) -> None:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.

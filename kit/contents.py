@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
 from kit.image import HASH_SIZE, HEADER, MAGIC, MAX_SEGMENTS, SEGMENT
@@ -33,6 +34,27 @@ class Contents(PartitionTable):
         from kit.figures import flash_map
 
         return flash_map(self, self.used, self.is_virtual)
+
+
+@dataclass(frozen=True, repr=False)
+class Files:
+    """The files of a board: bytes by path."""
+
+    sizes: Mapping[str, int]
+
+    def __repr__(self) -> str:
+        total = f"{sum(self.sizes.values()):,}"
+        lines = [f"{size:>{len(total)},}  {path}" for path, size in self.sizes.items()]
+        return "\n".join([*lines, f"{total}  bytes in {len(lines)} files"])
+
+    def _repr_html_(self) -> str:
+        return html_table((f"{size:,}", path) for path, size in self.sizes.items())
+
+
+def html_table(rows: Iterable[Iterable[str]]) -> str:
+    """Return plain texts as a table for a notebook."""
+    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:

@@ -7,6 +7,7 @@ mpremote 1.29's transport is bent here, by subclass: it opens its port by name, 
 from __future__ import annotations
 
 import io
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -56,6 +57,15 @@ class Repl(SerialTransport):
         except TransportExecError as error:
             last = error.error_output.strip().splitlines()[-1]
             raise BoardError(f"MicroPython stops with {last}.", STOPPED) from None
+
+    def sizes(self, folder: str, mounted: list[str]) -> Iterator[tuple[str, int]]:
+        """Yield path and size of each file in a folder, except for what is mounted into it."""
+        for entry in sorted(self.fs_listdir(folder)):
+            path = f"{folder.rstrip('/')}/{entry.name}"
+            if not stat.S_ISDIR(entry.st_mode):
+                yield path, entry.st_size
+            elif path not in mounted:
+                yield from self.sizes(path, mounted)
 
 
 @contextmanager

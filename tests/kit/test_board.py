@@ -11,7 +11,7 @@ import pytest
 import kit
 from kit import base
 from kit.board import CORRUPT, Board
-from kit.contents import read_contents
+from kit.contents import Files, read_contents
 from kit.errors import AddressError, BoardError, ImageError, KitError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
@@ -88,7 +88,7 @@ def test_ready_on_a_chip_that_another_project_has_used(board: Board, tmp_path: P
     with open_port(board.address) as port, download_mode(port) as loader:
         loader.write([(0x310000, b"SPIFFS" * 1000)])
     assert CORRUPT in board.reset()
-    for verb in (board.install,):
+    for verb in (board.install, board.files):
         with pytest.raises(BoardError, match=r"erase=True"):
             verb()
     assert board.read(0x310000, 6) == b"SPIFFS"
@@ -134,7 +134,7 @@ def test_what_lies_in_a_slot_cannot_be_more_than_the_slot():
         assert read_contents(read, len(flash), False).used["ota_0"] <= 0x10000
 
 
-@pytest.mark.parametrize("verb", [Board.install])
+@pytest.mark.parametrize("verb", [Board.install, Board.files])
 def test_a_board_without_a_program_is_named_at_once(board: Board, verb: Callable[[Board], object]):
     started = time.monotonic()
     with pytest.raises(BoardError, match=r"There is no program on the board\. Has it been flashed\?"):
@@ -148,6 +148,47 @@ def test_the_end_of_the_flash_is_the_end(board: Board):
     for offset, size in ((0x3FFFFD, 4), (1 << 40, 1), (0, 1 << 40)):
         with pytest.raises(BoardError, match=r"The flash ends at 0x400000\."):
             board.read(offset, size)
+
+
+def test_erase_leaves_nothing(board: Board, tmp_path: Path):
+    board.ready(2)
+    board.erase()
+    assert (tmp_path / "flash.bin").read_bytes() == b"\xff" * 0x400000
+    assert "invalid header: 0xffffffff" in board.reset()
+
+
+def test_erase_returns_when_the_rom_speaks_again(board: Board):
+    board.erase()
+    with open_port(board.address) as port:
+        port.timeout = 5
+        assert b"invalid header: 0xffffffff" in port.read_until(b"invalid header: 0xffffffff")
+
+
+def test_files_are_those_on_vfs(board: Board):
+    board.flash(build("1.0.0", board=board))
+    with board.repl() as repl:
+        repl.fs_mkdir("/data")
+        repl.fs_mkdir("/data/empty")
+        repl.fs_writefile("/data/numbers.txt", b"1" * 1234)
+        repl.fs_writefile("/boot.py", MOUNT)
+        repl.fs_mkdir("/app")  # hidden by what is mounted there
+    files = board.files()
+    assert files.sizes == {"/boot.py": len(MOUNT), "/data/numbers.txt": 1234}
+    assert repr(files) == "  147  /boot.py\n1,234  /data/numbers.txt\n1,381  bytes in 2 files"
+    assert "<td>1,234</td><td>/data/numbers.txt</td>" in files._repr_html_()
+
+
+# Code for the board: another file system at /app, with a file on it.
+MOUNT = b"""import esp32, vfs
+slot = esp32.Partition("ota_1", block_size=512)
+vfs.VfsLfs2.mkfs(slot)
+vfs.mount(slot, "/app")
+open("/app/main.py", "w").close()
+"""
+
+
+def test_a_name_is_no_markup():
+    assert "&lt;b&gt;.py" in Files({"/<b>.py": 1})._repr_html_()
 
 
 def test_a_full_file_system_is_named(board: Board):
@@ -258,6 +299,10 @@ def test_erasing_a_real_board_must_be_confirmed(real_image: UpdateImage):
     board = Board("/dev/ttyNothing")  # opening it would be another error
     with pytest.raises(BoardError, match="confirm=True"):
         board.flash(real_image, erase=True)
+    with pytest.raises(BoardError, match="confirm=True"):
+        board.erase()
+    with pytest.raises(AddressError, match="There is no port"):
+        board.erase(confirm=True)
 
 
 @pytest.fixture

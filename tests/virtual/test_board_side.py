@@ -95,6 +95,7 @@ def test_micropython_restarts_where_no_line_can(far: Board, capsys: pytest.Captu
     log = far.reset()
     assert "rst:0xc (SW_CPU_RESET)" in log
     assert "Firmware Version: 1.0.0" in log
+    assert "/main.py" in far.files().sizes
     far.install()
     assert kit.OtaClient(far.url).info()["version"] == "1.0.0"
     assert capsys.readouterr().out == ""
@@ -151,6 +152,7 @@ def test_a_board_at_another_computer(installed, monkeypatch: pytest.MonkeyPatch)
             board = Board(f"rfc2217://127.0.0.1:{tcp_port}?ign_set_control", is_virtual=True)
             assert "Firmware Version: 1.0.0" in board.reset()
             assert board.read(0x8000, 2) == b"\xaa\x50"
+            assert "/main.py" in board.files().sizes
 
 
 def test_a_board_that_is_unplugged_while_it_is_flashed(
