@@ -6,6 +6,7 @@ import importlib
 
 _HOMES = {
     "connect": "kit.connection",
+    "preflight": "kit.checks",
     "Board": "kit.board",
     "build": "kit.update_image",
     "new_app": "kit.application",

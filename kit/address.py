@@ -12,6 +12,8 @@ from kit.errors import AddressError
 # USB vendors of the serial chips on ESP32 boards: Silicon Labs CP210x, WCH CH340, FTDI, Espressif's own bridge.
 USB_VENDORS = {0x10C4, 0x1A86, 0x0403, 0x303A}
 
+NO_PORT = "no USB serial port was found"
+
 
 @dataclass(frozen=True)
 class Address:
@@ -23,6 +25,10 @@ class Address:
     @property
     def is_virtual(self) -> bool:
         return self.text == "virtual"
+
+    def __str__(self) -> str:
+        name = "virtual board" if self.is_virtual else f"board at {self.text}"
+        return f"{name} ({self.reason})"
 
 
 def resolve(address: str | None = None) -> Address:
@@ -48,4 +54,4 @@ def resolve(address: str | None = None) -> Address:
         )
     if ports:
         return Address(ports[0], "the only USB serial port that could be an ESP32")
-    return Address("virtual", "no USB serial port was found")
+    return Address("virtual", NO_PORT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kit.address import resolve
+from kit.address import Address, resolve
 from kit.board import Board
 
 
@@ -21,8 +21,12 @@ def connect(address: str | None = None, *, url: str | None = None) -> Board:
         BoardError: the virtual board does not start.
     """
     found = resolve(address)
-    name = "virtual board" if found.is_virtual else f"board at {found.text}"
-    print(f"{name} ({found.reason})")
+    print(found)
+    return board_at(found, url)
+
+
+def board_at(found: Address, url: str | None = None) -> Board:
+    """Return the board at an address that has been resolved; `connect` says the rest."""
     url = url or os.environ.get("KIT_URL")
     if not found.is_virtual:
         return Board(found.text, url=url)

@@ -153,6 +153,8 @@ def test_a_board_at_another_computer(installed, monkeypatch: pytest.MonkeyPatch)
             assert "Firmware Version: 1.0.0" in board.reset()
             assert board.read(0x8000, 2) == b"\xaa\x50"
             assert "/main.py" in board.files().sizes
+            result = kit.preflight(board.address)
+            assert [check.state for check in result.checks] == ["ok"] * 4
 
 
 def test_a_board_that_is_unplugged_while_it_is_flashed(
