@@ -22,6 +22,11 @@ IMAGE = bytes(range(256)) * 4096  # 1 MiB; the fake board does not judge
 BLOCK = 4096
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: clients hang up on purpose, and a traceback would come in the middle of another test."""
+
+
 class FakeBoard:
     """A board's web server on loopback. Time passes in it by what the client does, not by the clock."""
 
@@ -39,6 +44,7 @@ class FakeBoard:
         self.refusal: tuple[int, dict] | None = None
         self.polled = threading.Condition()
         self.polls = 0
+        self.is_over = False
         self.cut_short = threading.Event()
         self.restart: list = []  # what the next looks of a waiting client find
         self.port = 0
@@ -53,7 +59,7 @@ class FakeBoard:
 
     def listen(self) -> None:
         handler = type("BoundHandler", (Handler,), {"board": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self.server = Server(("127.0.0.1", self.port), handler)
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -78,7 +84,15 @@ class FakeBoard:
         """Return when the client has been told the present progress."""
         with self.polled:
             polls = self.polls
-            assert self.polled.wait_for(lambda: self.polls > polls, timeout=20)
+            assert self.polled.wait_for(lambda: self.polls > polls or self.is_over, timeout=20)
+
+    def end(self) -> None:
+        """Let go of whoever waits for a poll, and listen no more."""
+        with self.polled:
+            self.is_over = True
+            self.polled.notify_all()
+        if self.server:
+            self.down()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -160,8 +174,7 @@ def board(tmp_path, monkeypatch):
     board = FakeBoard()
     monkeypatch.setattr(ota, "time", SimpleNamespace(monotonic=board.clock, sleep=board.tick))
     yield board
-    if board.server:
-        board.down()
+    board.end()
 
 
 @pytest.fixture
