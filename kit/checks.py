@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from kit.address import NO_PORT, resolve
 from kit.connection import board_at
-from kit.contents import html_table
 from kit.errors import KitError
 from kit.loader import download_mode
 from kit.port import open_port
+from kit.shown import html_table
 
 OK, NOT_YET, FAILED = "ok", "not yet", "failed"
+HEAD = ("check", "state", "found", "next step")
 NAMES = ("port", "access", "chip", "MicroPython")
 
 # Where the board of a learner can be when no USB port is here.
@@ -52,7 +53,7 @@ class Preflight:
         return "\n".join(f"{c.name:<11}  {c.state:<7}  {c.found}  {c.next_step}".rstrip() for c in self.checks)
 
     def _repr_html_(self) -> str:
-        return html_table((check.name, check.state, check.found, check.next_step) for check in self.checks)
+        return html_table(((c.name, c.state, c.found, c.next_step) for c in self.checks), HEAD)
 
 
 def preflight(address: str | None = None) -> Preflight:

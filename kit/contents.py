@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING
 
 from kit.image import HASH_SIZE, HEADER, MAGIC, MAX_SEGMENTS, SEGMENT
+from kit.shown import html_table
 from kit.table import OFFSET, SIZE, Partition, PartitionTable
 from kit.update_image import HEADER as APPLICATION_HEADER
 from kit.update_image import HEADER_MAGIC
@@ -48,13 +48,7 @@ class Files:
         return "\n".join([*lines, f"{total}  bytes in {len(lines)} files"])
 
     def _repr_html_(self) -> str:
-        return html_table((f"{size:,}", path) for path, size in self.sizes.items())
-
-
-def html_table(rows: Iterable[Iterable[str]]) -> str:
-    """Return plain texts as a table for a notebook."""
-    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+        return html_table((path, f"{size:,} bytes") for path, size in self.sizes.items())
 
 
 def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.table import OFFSET, SECTOR, html_table
+from kit.shown import html_table
+from kit.table import OFFSET, SECTOR
 
 if TYPE_CHECKING:
     from kit.update_image import UpdateImage
@@ -179,7 +180,7 @@ class AppImage:
 
     def _repr_html_(self) -> str:
         built = {"built": f"{self.descriptor.date} {self.descriptor.time}"} if self.descriptor else {}
-        return html_table(*(self._rows() | built).items())
+        return html_table((self._rows() | built).items())
 
 
 def read_file(path: str | Path) -> bytes:

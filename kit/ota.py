@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from socket import gaierror
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from kit.errors import AddressError, BoardError, ImageError, UpdateError
 from kit.image import read_file
 from kit.progress import Progress
 from kit.settings import settings
+from kit.shown import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +62,7 @@ class Info(dict):
         return f"{self.get('name')} {self.get('version')} on {self.get('chip')}: {slots}, {self.get('image_state')}"
 
     def _repr_html_(self) -> str:
-        rows = (f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in self.items())
-        return f"<table>{''.join(rows)}</table>"
+        return html_table(self.items())
 
 
 @dataclass(frozen=True, repr=False)

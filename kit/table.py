@@ -9,12 +9,12 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kit import otadata
 from kit.errors import TableError
+from kit.shown import html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -243,14 +243,8 @@ class PartitionTable(Sequence[Partition]):
         )
 
     def _repr_html_(self) -> str:
-        return html_table(*self._cells())
-
-
-def html_table(head: Sequence[str], *rows: Sequence[str]) -> str:
-    """Return a table as Jupyter shows it."""
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return f"<table><tr>{header}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+        head, *rows = self._cells()
+        return html_table(rows, head)
 
 
 def _row_problems(p: Partition) -> Iterator[str]:

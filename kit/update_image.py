@@ -8,7 +8,6 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,10 @@ from kit.errors import ImageError
 from kit.image import APPLICATION_HEADER as HEADER
 from kit.image import APPLICATION_MAGIC as HEADER_MAGIC
 from kit.image import SECTOR, with_descriptor
+from kit.shown import html_table
 
 if TYPE_CHECKING:
     from kit.board import Board
-
 
 # semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
 _NUMBER = r"(0|[1-9][0-9]*)"
@@ -83,8 +82,7 @@ class UpdateImage:
             "whole": f"{self.size:,} bytes",
             "SHA-256": self.sha256,
         }
-        lines = "".join(f"<tr><th>{key}</th><td>{escape(value)}</td></tr>" for key, value in rows.items())
-        return f"<table>{lines}</table>"
+        return html_table(rows.items())
 
 
 def save(path: str | Path, data: bytes) -> Path:

@@ -1,3 +1,6 @@
+import re
+from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,14 @@ def firmware_bin(nameless_app: bytes) -> bytes:
     """A release file with the layout of MicroPython's: it starts at flash 0x1000."""
     bootloader = image.make([(0x3FFF0030, b"boot" * 1000), (0x40078000, b"load" * 3000)], 0x400805B0)
     return (bootloader.ljust(0x7000, b"\xff") + table.MICROPYTHON_OTA.to_bytes()).ljust(0xF000, b"\xff") + nameless_app
+
+
+@pytest.fixture
+def cells() -> Callable[[str], list[list[str]]]:
+    """Function that gives the texts in an HTML table, row by row."""
+
+    def read(html: str) -> list[list[str]]:
+        rows = re.findall(r"<tr>(.*?)</tr>", html)
+        return [[unescape(text) for text in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+
+    return read

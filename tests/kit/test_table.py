@@ -267,4 +267,4 @@ def test_the_text_is_a_table():
 
 def test_the_html_escapes_labels():
     html = table_of(Partition("<b>", DATA, 0x82, 0x9000, 0x1000))._repr_html_()
-    assert "<td>&lt;b&gt;</td>" in html
+    assert ">&lt;b&gt;<" in html

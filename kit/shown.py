@@ -1,0 +1,17 @@
+"""How results show themselves in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+
+def html_table(rows: Iterable[Iterable[object]], head: Iterable[str] = ()) -> str:
+    """Return rows, each named by its first cell, as an HTML table; aligned left, as Jupyter's style is for numbers."""
+    lines = [[_cell("th", cell) for cell in head]] if head else []
+    lines += [[_cell("td" if column else "th", cell) for column, cell in enumerate(row)] for row in rows]
+    return "<table>" + "".join(f"<tr>{''.join(line)}</tr>" for line in lines) + "</table>"
+
+
+def _cell(tag: str, cell: object) -> str:
+    return f'<{tag} style="text-align: left">{escape(str(cell))}</{tag}>'
