@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.table import APP, FILES, MICROPYTHON_OTA, Partition, PartitionTable, html_table
+from kit.shown import html_table
+from kit.table import APP, FILES, MICROPYTHON_OTA, Partition, PartitionTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,34 +17,16 @@ if TYPE_CHECKING:
 
 FLASH_SIZE = 4 * 1024 * 1024
 
-# The first three are Arduino-ESP32's (version 3, tools/partitions), named as in its menu.
+FOLDER = Path(__file__).with_name("partitions")
 SCHEMES: dict[str, PartitionTable] = {
-    "default 4 MB": PartitionTable.from_csv("""# default.csv: Default 4MB with spiffs (1.2MB APP/1.5MB SPIFFS)
-        nvs,      data, nvs,      0x9000,   0x5000
-        otadata,  data, ota,      0xe000,   0x2000
-        app0,     app,  ota_0,    0x10000,  0x140000
-        app1,     app,  ota_1,    0x150000, 0x140000
-        spiffs,   data, spiffs,   0x290000, 0x160000
-        coredump, data, coredump, 0x3F0000, 0x10000"""),
-    "minimal SPIFFS": PartitionTable.from_csv("""# min_spiffs.csv: Minimal SPIFFS (1.9MB APP with OTA/128KB SPIFFS)
-        nvs,      data, nvs,      0x9000,   0x5000
-        otadata,  data, ota,      0xe000,   0x2000
-        app0,     app,  ota_0,    0x10000,  0x1E0000
-        app1,     app,  ota_1,    0x1F0000, 0x1E0000
-        spiffs,   data, spiffs,   0x3D0000, 0x20000
-        coredump, data, coredump, 0x3F0000, 0x10000"""),
-    "no OTA": PartitionTable.from_csv("""# no_ota.csv: No OTA (2MB APP/2MB SPIFFS)
-        nvs,      data, nvs,      0x9000,   0x5000
-        otadata,  data, ota,      0xe000,   0x2000
-        app0,     app,  ota_0,    0x10000,  0x200000
-        spiffs,   data, spiffs,   0x210000, 0x1E0000
-        coredump, data, coredump, 0x3F0000, 0x10000"""),
-    "MicroPython": PartitionTable.from_csv("""# ports/esp32/partitions-4MiBplus.csv of MicroPython 1.26
-        nvs,      data, nvs,      0x9000,   0x6000
-        phy_init, data, phy,      0xf000,   0x1000
-        factory,  app,  factory,  0x10000,  0x1F0000"""),
-    "MicroPython OTA": MICROPYTHON_OTA,
-}
+    name: PartitionTable.from_csv((FOLDER / f"{file}.csv").read_text("utf-8"))
+    for name, file in {
+        "default 4 MB": "default",
+        "minimal SPIFFS": "min_spiffs",
+        "no OTA": "no_ota",
+        "MicroPython": "micropython",
+    }.items()
+} | {"MicroPython OTA": MICROPYTHON_OTA}
 
 
 @dataclass(frozen=True)
@@ -103,7 +87,8 @@ class SchemeComparison:
         return "\n".join(map(str.rstrip, rows))
 
     def _repr_html_(self) -> str:
-        return html_table(*self._cells())
+        head, *rows = self._cells()
+        return html_table(rows, head)
 
 
 def compare_schemes(image: UpdateImage | int | None = None) -> SchemeComparison:
