@@ -55,7 +55,7 @@ def _widget(label: str) -> View:
     from ipywidgets import FloatProgress, HBox, Label
 
     bar, note = FloatProgress(value=0.0, max=1.0), Label("")
-    display(HBox([Label(label), bar, note]))
+    display(HBox([Label(label), bar, note], layout={"flex_flow": "row wrap"}))  # in a narrow window labels are cut
 
     def show(fraction: float, text: str, end: str) -> None:
         bar.value, note.value, bar.bar_style = fraction, text, end
