@@ -28,7 +28,7 @@ UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most
 SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
-NO_PROGRAM = r"invalid header: 0x\w+\r\n|No bootable app partitions[^\r\n]*\r\n"
+NO_PROGRAM = r"(?:invalid header: 0x\w+\r\n){3}|No bootable app partitions[^\r\n]*\r\n"
 UP = re.compile(rf"URL: http://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
 LOG_LIMIT = 8192  # bytes, many times what a start prints: a program that prints without an end is up
 BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
