@@ -38,7 +38,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         environment.setenv("IPYTHONDIR", os.path.join(item.config.stash[FOLDER], "ipython"))
         environment.setenv("KIT_BOARD", "virtual")
         environment.setenv("KIT_PACE", "0")
-        environment.setenv("KIT_FLASH", os.path.join(item.config.stash[FOLDER], f"{item.path.stem}.bin"))
+        # a lesson and its solutions have the same name
+        flash = "-".join(item.path.relative_to(item.config.rootpath).with_suffix(".bin").parts)
+        environment.setenv("KIT_FLASH", os.path.join(item.config.stash[FOLDER], flash))
         environment.setenv("KIT_WIFI_SSID", DEMO.wifi_ssid)
         environment.setenv("KIT_WIFI_PASSWORD", DEMO.wifi_password)
         environment.setenv("KIT_PASSWORD", DEMO.password)

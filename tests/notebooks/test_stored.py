@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,17 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(path for path in FOLDER.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
-def notebook(request: pytest.FixtureRequest) -> dict:
-    return json.loads(request.param.read_text(encoding="utf-8"))
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]+)")  # to a file of ours, in Markdown
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.relative_to(FOLDER).as_posix())
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_the_lessons_are_here():
@@ -27,3 +36,20 @@ def test_no_widget_state_is_stored(notebook: dict):
     assert "widgets" not in notebook["metadata"], (
         "widget state changes with every run: switch off Settings > Save Widget State Automatically, save again"
     )
+
+
+def test_links_lead_somewhere(path: Path, notebook: dict):
+    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    links = [link for text in texts for link in LINK.findall(text)]
+    assert [link for link in links if not (path.parent / link).is_file()] == []
+
+
+def test_a_lesson_that_names_solutions_is_answered_exercise_by_exercise(path: Path, notebook: dict):
+    solutions = FOLDER / "solutions" / path.name
+    if path == solutions or not solutions.is_file():
+        return
+    text = "".join("".join(cell["source"]) + "\n" for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    asked = re.findall(r"^\*\*(\d+)\.\*\*", text, re.MULTILINE)
+    answers = json.loads(solutions.read_text(encoding="utf-8"))["cells"]
+    answered = [found[1] for cell in answers if (found := re.match(r"## (\d+) ", "".join(cell["source"])))]
+    assert asked == answered
