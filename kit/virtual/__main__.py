@@ -31,9 +31,11 @@ class Parser(argparse.ArgumentParser):
 
 def arguments() -> argparse.Namespace:
     parser = Parser(prog="python -m kit.virtual", description="A virtual ESP32 on this computer.")
-    named = os.environ.get("KIT_FLASH")
     parser.add_argument(
-        "--flash", type=file, default=named, help="flash file, kept (default: KIT_FLASH, else a blank one, not kept)"
+        "--flash",
+        type=lambda text: Path(text).expanduser(),
+        default=os.environ.get("KIT_FLASH") or None,
+        help="flash file, kept (default: KIT_FLASH, else a blank one, not kept)",
     )
     parser.add_argument("--serial", type=int, default=0, metavar="PORT", help="TCP port of the serial port")
     parser.add_argument("--http", type=int, default=0, metavar="PORT", help="TCP port of the board's port 80")
@@ -47,10 +49,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def file(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
-
-
 def pace(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= float(text) <= SLOWEST:
@@ -58,28 +56,26 @@ def pace(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no pace. Set KIT_PACE to a number from 0 to {SLOWEST}, such as 1.")
 
 
-def main() -> int:
+def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="virtual-board-") as folder:
-        return run(options, options.flash or Path(folder, "flash.bin"))
+        run(options, options.flash or Path(folder, "flash.bin"))
 
 
-def run(options: argparse.Namespace, flash_file: Path) -> int:
-    ended = threading.Event()
+def run(options: argparse.Namespace, flash_file: Path) -> None:
     try:
         flash = Flash(flash_file, options.pace)
     except FlashInUseError:
         print(f"{flash_file} is in use by another virtual board. End that one, or name another file.", file=sys.stderr)
-        return IN_USE
+        sys.exit(IN_USE)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        print(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).", file=sys.stderr)
-        return 1
+        sys.exit(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).")
     try:
         chip = Chip(flash, DEMO, options.serial, options.http)
     except (OSError, OverflowError) as error:
-        print(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.", file=sys.stderr)
-        return 1
+        sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
+    ended = threading.Event()
     control = Control(ended.set if options.leased else lambda: None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -97,8 +93,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> int:
     register_path(flash_file).unlink(missing_ok=True)
     chip.stop()
     flash.close()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -66,7 +66,7 @@ class Chip:
     def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0) -> None:
         self.flash, self.wifi = flash, wifi
         self._http_reserved, self.http = reserve(http)
-        self.uart = Uart(serial, self._from_host, self._on_lines)
+        self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
         self._events: queue.Queue[Callable[[], None] | None] = queue.Queue()  # None: the power goes
         self._in_reset = False  # EN is low, or rises
         self._alarm: float | None = None  # when to boot without being asked; time.monotonic()
@@ -77,7 +77,6 @@ class Chip:
 
     def start(self) -> None:
         """Switch the power on."""
-        self._soon(self.boot, POWER_ON)
         self._thread.start()
         self.uart.start()
 
@@ -90,33 +89,29 @@ class Chip:
         self._events.put(partial(act, *arguments))
 
     def _live(self) -> None:
-        while event := self._next_event():
+        event = partial(self.boot, POWER_ON)
+        while event:
             event()
+            try:
+                timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
+                event = self._events.get(timeout=timeout)
+            except queue.Empty:
+                event = partial(self.boot, self._cause)
         self._halt()
-
-    def _next_event(self) -> Callable[[], None] | None:
-        timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
-        try:
-            return self._events.get(timeout=timeout)
-        except queue.Empty:
-            return partial(self.boot, self._cause)
 
     # DTR pulls GPIO0 low and RTS pulls EN low, each only while the other line is not set: two transistors on every
     # development board, and esptool's "classic reset" is made for them.
 
-    def _on_lines(self, dtr: bool, rts: bool) -> None:
-        self._soon(self._follow_lines, (dtr, rts))
-
-    def _follow_lines(self, lines: tuple[bool, bool]) -> None:
-        if lines == (False, True):
+    def _follow_lines(self, dtr: bool, rts: bool) -> None:
+        if rts and not dtr:
             self._halt()
             self._in_reset = True
-        elif self._in_reset and lines == (True, False):
+        elif self._in_reset and dtr and not rts:
             self._download(POWER_ON)
-        elif self._in_reset and lines == (False, False):
-            self.boot(POWER_ON)
-        elif self._in_reset:
+        elif self._in_reset and dtr:
             self._boot_after(EN_RISE, POWER_ON)
+        elif self._in_reset:
+            self.boot(POWER_ON)
 
     def _boot_after(self, seconds: float, cause: int) -> None:
         self._alarm, self._cause = time.monotonic() + seconds, cause
@@ -131,13 +126,8 @@ class Chip:
     def _download(self, cause: int) -> None:
         self._halt()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
-        self._rom = Rom(
-            self.flash,
-            self.MAC,
-            self.uart.write,
-            restart=lambda: self._soon(self.boot, HARD_RESET),
-            reload=lambda: self._soon(self._download, HARD_RESET),
-        )
+        restart, reload = (partial(self._soon, act, HARD_RESET) for act in (self.boot, self._download))
+        self._rom = Rom(self.flash, self.MAC, self.uart.write, restart, reload)
 
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""

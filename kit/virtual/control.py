@@ -7,6 +7,8 @@ import hmac
 import json
 import os
 import secrets
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,7 @@ from kit.virtual.ports import HOST
 UNUSED_GRACE = 2.0  # s; a kernel that is restarted asks for its board again within this time
 
 
-class Control:
+class Control(ThreadingHTTPServer):
     """An HTTP server whose addresses carry a key; without the key it answers nothing but 404.
 
     `GET /<key>/lease` is answered at once and then stays open: while it does, somebody uses the board. The system
@@ -28,38 +30,25 @@ class Control:
     """
 
     def __init__(self, on_unused: Callable[[], None]) -> None:
-        self._key = secrets.token_urlsafe(16)
+        super().__init__((HOST, 0), Request)
+        self.key = secrets.token_urlsafe(16)
+        self.url = f"http://{HOST}:{self.server_port}/{self.key}"
         self._on_unused = on_unused
         self._leases = 0
         self._closed = False
         self._changed = threading.Condition()
-        control = self
+        threading.Thread(target=self.serve_forever, name="control", daemon=True).start()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if hmac.compare_digest(self.path, f"/{control._key}/lease"):
-                    control._lease(self)
-                else:
-                    self.send_error(404)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass  # the addresses hold the key
-
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://{HOST}:{self._server.server_port}/{self._key}"
-        threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
-
-    def _lease(self, request: BaseHTTPRequestHandler) -> None:
+    def lease(self, request: Request) -> None:
+        """Count somebody as a user until the connection ends."""
         with self._changed:
             if self._closed:
                 return request.send_error(404)
             self._leases += 1
             self._changed.notify_all()
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.flush()
         with contextlib.suppress(OSError):
+            request.send_response(200)
+            request.end_headers()
             request.rfile.read(1)  # nothing is ever sent: this returns when the other side is gone
         request.close_connection = True
         with self._changed:
@@ -67,6 +56,26 @@ class Control:
             if not self._leases and not self._changed.wait_for(lambda: self._leases, UNUSED_GRACE):
                 self._closed = True
                 self._on_unused()
+
+    def handle_error(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Say nothing of a client that went away before its answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class Request(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Control
+
+    def do_GET(self) -> None:
+        if hmac.compare_digest(self.path.encode(), f"/{self.server.key}/lease".encode()):
+            self.server.lease(self)
+        else:
+            self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass  # the addresses hold the key
 
 
 def register_path(flash: Path) -> Path:

@@ -23,12 +23,9 @@ _leases: list[http.client.HTTPResponse] = []  # held open until this process end
 
 def flash_file() -> Path:
     """Return the flash file of this user's virtual board: KIT_FLASH, else one in the user's data folder."""
-    named = os.environ.get("KIT_FLASH")
-    return (
-        Path(named).expanduser().absolute()
-        if named
-        else platformdirs.user_data_path("esp32-ota-kit") / "virtual-board.bin"
-    )
+    if named := os.environ.get("KIT_FLASH"):
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_data_path("esp32-ota-kit") / "virtual-board.bin"
 
 
 def join() -> tuple[str, str]:

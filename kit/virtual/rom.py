@@ -27,6 +27,7 @@ DATA = (MEM_DATA, FLASH_DATA, FLASH_DEFL_DATA)  # a block after 16 bytes: its le
 INVALID_COMMAND, FAILED, BAD_CHECKSUM = 0x05, 0x06, 0x07  # ROM loader error codes
 SYNC_REPLIES = 8
 CHECKSUM_SEED = 0xEF
+Send, Call = Callable[[bytes], None], Callable[[], None]
 LONGEST_PACKET = 0x10000  # bytes; esptool's are blocks of 0x4000, twice as long where every byte is escaped
 
 # The SPI controller, by which esptool asks the flash what it is: a Winbond W25Q32
@@ -70,14 +71,7 @@ class Rom:
         reload: called when it asks for download mode anew.
     """
 
-    def __init__(
-        self,
-        flash: Flash,
-        mac: bytes,
-        send: Callable[[bytes], None],
-        restart: Callable[[], None],
-        reload: Callable[[], None],
-    ) -> None:
+    def __init__(self, flash: Flash, mac: bytes, send: Send, restart: Call, reload: Call) -> None:
         self._flash, self._send, self._restart, self._reload = flash, send, restart, reload
         self._registers = registers(mac)
         self._rest = b""  # of a packet that has not arrived whole

@@ -14,6 +14,7 @@ from kit.virtual.ports import listening, reserve
 
 # Telnet (RFC 854) and COM port control (RFC 2217).
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
+ANSWERS = {DO: (WONT, WILL), DONT: (WONT, WONT), WILL: (DONT, DO), WONT: (DONT, DONT)}  # where not, and where possible
 BINARY, ECHO, SGA, COM_PORT = 0, 1, 3, 44
 SET_CONTROL = 5
 LINES = {8: ("dtr", True), 9: ("dtr", False), 11: ("rts", True), 12: ("rts", False)}  # its values
@@ -32,7 +33,7 @@ class Telnet:
     def __init__(self, send: Callable[[bytes], None], on_lines: Callable[[bool, bool], None]) -> None:
         self._send, self._on_lines = send, on_lines
         self._rest = b""
-        self._agreed: dict[tuple[int, int], bool] = {}
+        self._agreed: dict[tuple[bool, int], int] = {}  # our last answer, by side and option
         self._lines = {"dtr": False, "rts": False}
 
     def feed(self, data: bytes) -> bytes:
@@ -52,15 +53,11 @@ class Telnet:
 
     def _negotiate(self, verb: int, option: int) -> None:
         """Answer each option once, on a change only, so that the two sides cannot echo for ever (RFC 854)."""
-        asked_of_us = verb in (DO, DONT)
-        wish = verb in (DO, WILL)
-        possible = option in (BINARY, SGA, COM_PORT) or (option == ECHO and asked_of_us)
-        granted = wish and possible
-        if self._agreed.get((asked_of_us, option)) == granted:
-            return
-        self._agreed[asked_of_us, option] = granted
-        answer = (WILL if granted else WONT) if asked_of_us else (DO if granted else DONT)
-        self._send(bytes([IAC, answer, option]))
+        answer = ANSWERS[verb][option in (BINARY, SGA, COM_PORT) or (verb, option) == (DO, ECHO)]
+        side = answer in (WILL, WONT)
+        if self._agreed.get((side, option)) != answer:
+            self._agreed[side, option] = answer
+            self._send(bytes([IAC, answer, option]))
 
     def _subnegotiation(self, body: bytes) -> None:
         if len(body) < 2 or body[0] != COM_PORT or body[1] >= SERVER_OFFSET:  # from there on they are a server's
@@ -69,7 +66,7 @@ class Telnet:
         if command == SET_CONTROL and value and value[0] in LINES:
             line, level = LINES[value[0]]
             self._lines[line] = level
-            self._on_lines(**self._lines)
+            self._on_lines(self._lines["dtr"], self._lines["rts"])
         reply = bytes([COM_PORT, command + SERVER_OFFSET]) + value.replace(b"\xff", b"\xff\xff")
         self._send(bytes([IAC, SB]) + reply + bytes([IAC, SE]))
 
@@ -85,12 +82,11 @@ class Uart:
         self._reserved, self.port = reserve(port)
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._serve, name="uart", daemon=True)
         self._listener = listening(self.port)
 
     def start(self) -> None:
         """Begin to accept clients."""
-        self._thread.start()
+        threading.Thread(target=self._serve, name="uart", daemon=True).start()
 
     def write(self, data: bytes) -> None:
         """Send bytes from the chip to the client, if there is one."""
