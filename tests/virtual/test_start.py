@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mpremote.transport import TransportExecError
 
 from kit.base import BaseImage
 from kit.board import Board
+from kit.errors import BoardError
 from kit.loader import download_mode
 from kit.port import open_port
 from kit.repl import raw_repl
@@ -103,7 +103,7 @@ def test_nvs_of_nonsense_is_erased(installed_file: Path, board: Callable, nonsen
     with open_port(virtual.address) as port, raw_repl(port) as repl:
         repl.exec("import esp32; nvs = esp32.NVS('kit')")
         assert repl.eval("nvs.get_i32('answer')") == 42
-        with pytest.raises(TransportExecError, match="ESP_ERR_NVS_NOT_FOUND"):
+        with pytest.raises(BoardError, match="ESP_ERR_NVS_NOT_FOUND"):
             repl.eval("nvs.get_blob('wifi_ssid', bytearray(32))")
 
 
