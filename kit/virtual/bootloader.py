@@ -144,7 +144,7 @@ class Bootloader:
 
     def _store(self, number: int, record: bytes) -> None:
         address = self._rows[OTADATA].offset + number * SECTOR
-        self._flash.erase(address, SECTOR)
+        self._flash.erase(address - address % SECTOR, SECTOR)
         self._flash.write(address, record)
 
     def _log(self, tag: str, message: str, level: str = "E") -> None:

@@ -34,7 +34,7 @@ BOOTLOADER_OFFSET = 0x1000
 # EN rises slowly: its capacitor charges through 10 kΩ, and a host that lets go of RTS before it pulls DTR still gets
 # download mode (esptool's reset sequence counts on it). Generous, since a loaded computer toggles the lines late.
 EN_RISE = 0.4  # s
-RETRY = 0.5  # s; after that the ROM's watchdog bites, for instance, and it tries again
+RETRY = 0.5  # s from a start that failed to the next one; the ROM's watchdog takes about as long
 
 ROM_BANNER = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{},boot:{}\r\n"
 ROM_SETTINGS = (
@@ -149,13 +149,16 @@ class Chip:
         self._print(ROM_SETTINGS)
         checksum, end = 0xEF, BOOTLOADER_OFFSET + 24
         try:
-            for number, segment in enumerate(_appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])):
-                address, load_address, length = segment
-                self._print("ho 0 tail 12 room 4\r\n" * (number == 1) + f"load:0x{load_address:08x},len:{length}\r\n")
+            segments = _appimage.segments(self.flash.read, BOOTLOADER_OFFSET, header[1])
+            for number, (address, load_address, length) in enumerate(segments):
+                if number == 1:
+                    self._print("ho 0 tail 12 room 4\r\n")
+                self._print(f"load:0x{load_address:08x},len:{length}\r\n")
                 checksum, end = reduce(xor, self.flash.read(address, length), checksum), address + length
-        except ValueError:  # the ROM stops without a word
+            stored = self.flash.read(end | 15, 1)[0]  # the last byte of a block of 16
+        except (OSError, ValueError):  # past the end of the flash, or of no length: the ROM stops without a word
             return False
-        if checksum != (stored := self.flash.read(end | 15, 1)[0]):  # the last byte of a block of 16
+        if checksum != stored:
             self._print(f"csum err:0x{checksum:02x}!=0x{stored:02x}\r\nets_main.c 384\r\n")
             return False
         self._print(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}\r\n")
@@ -242,7 +245,7 @@ class Child:
         elif kind in (READ, WRITE, ERASE):
             try:
                 self.send(REPLY, b"\0" + self._operate(kind, int.from_bytes(payload[:4], "little"), payload[4:]))
-            except ValueError:
+            except OSError:
                 self.send(REPLY, b"\1")
 
     def _operate(self, kind: int, address: int, rest: bytes) -> bytes:

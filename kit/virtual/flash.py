@@ -24,7 +24,7 @@ class FlashInUseError(Exception):
 
 
 class Flash:
-    """Flash memory in a file.
+    """Flash memory in a file. Its operations raise OSError for what is outside of it, or no whole sectors to erase.
 
     Args:
         path: the file; made and filled with 0xFF (the erased state) when absent or empty.
@@ -77,7 +77,7 @@ class Flash:
         with self._lock:
             self._check(address, length)
             if address % SECTOR or length % SECTOR:
-                raise ValueError(f"erase of {length:#x} bytes at {address:#x}: not whole sectors")
+                raise OSError(f"erase of {length:#x} bytes at {address:#x}: not whole sectors")
             for start in range(address, address + length, SECTOR):
                 self.erases += 1
                 self._wait(ERASE_PER_SECTOR)
@@ -91,7 +91,7 @@ class Flash:
 
     def _check(self, address: int, length: int) -> None:
         if address < 0 or length < 0 or address + length > self.size:
-            raise ValueError(f"{length:#x} bytes at {address:#x} are outside the flash of {self.size:#x} bytes")
+            raise OSError(f"{length:#x} bytes at {address:#x} are outside the flash of {self.size:#x} bytes")
 
     def _wait(self, seconds: float) -> None:
         self._debt += seconds * self.pace

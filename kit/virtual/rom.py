@@ -97,7 +97,7 @@ class Rom:
         self._then = None  # what follows the answer
         try:
             answer = handler(self, body, *struct.unpack_from(fields, body))
-        except (ValueError, struct.error, zlib.error):  # outside the flash, a short body, no deflate stream
+        except (OSError, ValueError, struct.error, zlib.error):  # no such place, a bad number, too short, not deflate
             return self._answer(op, error=FAILED)
         for _ in range(SYNC_REPLIES if op == SYNC else 1):
             self._answer(op, answer)
@@ -139,7 +139,7 @@ class Rom:
 
     def _begin(self, body: bytes, size: int, blocks: int, block_size: int, offset: int) -> None:
         if offset + size > self._flash.size:
-            raise ValueError("outside the flash")
+            raise OSError("outside the flash")
         self._position, self._last = offset, offset + size
         self._erased = offset // SECTOR * SECTOR  # up to here
         self._inflate = bytes

@@ -1,5 +1,6 @@
 """Slot selection, states and rollback, as the facts of ESP-IDF have them and truth/ shows them."""
 
+import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -172,6 +173,16 @@ def test_a_damaged_app_is_passed_over_after_its_state_was_written(chip: Chip):
     assert chip.log.endswith("boot: OTA app partition slot 1 is not bootable\x1b[0m\r\n")
 
 
+@pytest.mark.parametrize("length", [0x300000, 0xFFFFF0])
+def test_a_segment_past_the_end_of_the_flash(chip: Chip, length: int):
+    chip.flash.erase(SLOTS[1], 0x1000)
+    chip.flash.write(SLOTS[1], standin.app()[:0x1C] + length.to_bytes(4, "little") + standin.app()[0x20:0x1000])
+    chip.records((2, VALID), BLANK)
+    assert chip.boot() == 0
+    assert re.search(r"esp_image: bootloader_mmap\(0x\w+, 0x\w+\) failed", chip.log)
+    assert "boot: OTA app partition slot 1 is not bootable" in chip.log
+
+
 def test_two_damaged_apps_do_not_boot(chip: Chip):
     chip.records((1, VALID), BLANK)
     damage(chip, 0)
@@ -226,6 +237,13 @@ def test_small_otadata_stops_the_boot(chip: Chip):
     table(chip, PartitionTable(tuple(rows)).to_bytes())
     assert chip.boot() is None
     assert "ota_info partition size 4096 is too small (minimum 8192 bytes)" in chip.log
+
+
+def test_otadata_out_of_line_is_written_where_it_is(chip: Chip):
+    rows = [p if p.label != "otadata" else Partition("otadata", 1, 0, 0xD100, 0x2000) for p in MICROPYTHON_OTA]
+    table(chip, PartitionTable(tuple(rows)).to_bytes())
+    assert chip.boot() == 0
+    assert chip.flash.read(0xD100, 32) == otadata.pack(1, VALID)
 
 
 def test_without_otadata_the_factory_app_boots(chip: Chip):

@@ -32,15 +32,15 @@ def test_erase_takes_whole_sectors_and_no_more(flash: Flash):
 
 @pytest.mark.parametrize(("address", "length"), [(1, SECTOR), (SECTOR, 1), (0, SECTOR + 1)])
 def test_erase_refuses_parts_of_sectors(flash: Flash, address: int, length: int):
-    with pytest.raises(ValueError, match="not whole sectors"):
+    with pytest.raises(OSError, match="not whole sectors"):
         flash.erase(address, length)
 
 
 @pytest.mark.parametrize(("address", "length"), [(SIZE, 1), (SIZE - 1, 2), (-1, 1)])
 def test_nothing_outside_is_read_or_written(flash: Flash, address: int, length: int):
-    with pytest.raises(ValueError, match="outside the flash"):
+    with pytest.raises(OSError, match="outside the flash"):
         flash.read(address, length)
-    with pytest.raises(ValueError, match="outside the flash"):
+    with pytest.raises(OSError, match="outside the flash"):
         flash.write(address, bytes(length))
 
 

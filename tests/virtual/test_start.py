@@ -52,11 +52,13 @@ def test_a_bootloader_that_was_not_written_whole(board: Callable, micropython_fl
         assert log.removesuffix("ets Jul 29 2019").endswith(end)
 
 
-def test_a_bootloader_with_a_segment_past_the_end_of_the_flash(board: Callable, micropython_flash: bytes):
+@pytest.mark.parametrize("length", [END - 0x1020, END - 0x101C, END])  # to the end and past it
+def test_a_bootloader_whose_segments_end_nowhere(board: Callable, micropython_flash: bytes, length: int):
     flash = bytearray(micropython_flash)
-    flash[0x101C:0x1020] = (0x3FFFFC).to_bytes(4, "little")  # length of the first segment
+    flash[0x1001] = 1  # segment
+    flash[0x101C:0x1020] = length.to_bytes(4, "little")
     for log in log_of_starts(board(flash), "ets Jul 29 2019"):
-        assert log.endswith("\r\nload:0x3fff0030,len:4194300\r\nets Jul 29 2019")
+        assert log.endswith(f"\r\nload:0x3fff0030,len:{length}\r\nets Jul 29 2019")
 
 
 @pytest.mark.parametrize(
