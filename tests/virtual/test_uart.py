@@ -1,6 +1,7 @@
 import random
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,16 @@ def test_a_client_that_talks_nonsense_leaves_the_board_as_it_is(start: Callable,
     with open_port(virtual.serial) as port:
         assert b"invalid header: 0xffffffff" in port.read_until(b"0xffffffff\r\n")
     assert virtual.process.poll() is None
+
+
+def test_noise_at_the_repl_ends_with_a_reset(start: Callable, micropython_flash: bytes, tmp_path: Path):
+    (tmp_path / "flash.bin").write_bytes(micropython_flash)
+    virtual = start()
+    virtual.board().reset()
+    with open_port(virtual.serial) as port:
+        port.write(random.Random(1).randbytes(5000))
+        assert port.read(100)
+    assert virtual.board().reset().endswith(">>> ")
 
 
 def test_a_client_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch):
