@@ -36,6 +36,7 @@ VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
 BOARD_URL = re.compile(r"URL: (http://\S+)")
 SALT_SIZE = 16
 FIRST_VERSION = "1.0.0"
+LESSONS = 2
 
 # The settings go to NVS, which survives updates; esp32.NVS has blobs and 32-bit numbers only.
 STORE_SETTINGS = """
@@ -132,7 +133,7 @@ class Board:
             raise BoardError("This would erase all that is on a real board.", "If that is meant, add confirm=True.")
 
     def erase(self, *, confirm: bool = False) -> None:
-        """Erase the whole flash: programs, settings and files. A real board takes up to half a minute for it.
+        """Erase the whole flash: programs, settings and files.
 
         Afterwards the chip finds nothing to start, and its ROM says so again and again: board.reset() shows it.
 
@@ -143,8 +144,12 @@ class Board:
             BoardError: the board is not there, or it is a real one and confirm is not given; nothing was erased.
         """
         self._check_erase(True, confirm)
-        with self.disturbed() as port, download_mode(port) as loader:
-            loader.erase()
+        with (
+            self.disturbed() as port,
+            download_mode(port) as loader,
+            Progress("erase", loader.flash_size) as progress,
+        ):
+            loader.erase(progress.update)
 
     def partitions(self) -> Contents:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
@@ -222,6 +227,10 @@ class Board:
         Raises:
             KitError: as flash and install do.
         """
+        if lesson not in range(1, LESSONS + 1):
+            raise BoardError(
+                f"There is no lesson {lesson!r}.", f"Give its number, from 1 to {LESSONS}: board.ready(2)."
+            )
         # A board that is just starting does not answer yet: after a reset it is known to be up.
         if lesson > 1 and not self._runs(FIRST_VERSION) and not (self.reset() and self._runs(FIRST_VERSION)):
             image = build(FIRST_VERSION, board=self)

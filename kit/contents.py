@@ -45,7 +45,7 @@ class Files:
     def __repr__(self) -> str:
         total = f"{sum(self.sizes.values()):,}"
         lines = [f"{size:>{len(total)},}  {path}" for path, size in self.sizes.items()]
-        return "\n".join([*lines, f"{total}  bytes in {len(lines)} files"])
+        return "\n".join([*lines, f"{total}  bytes in {len(lines)} {'file' if len(lines) == 1 else 'files'}"])
 
     def _repr_html_(self) -> str:
         return html_table((path, f"{size:,} bytes") for path, size in self.sizes.items())

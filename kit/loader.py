@@ -20,6 +20,7 @@ from kit.errors import BoardError
 from kit.port import has_reset_lines
 
 CHIP = "ESP32"
+ERASE_PIECE = 0x40000  # bytes; a chip takes about a second for as many
 ATTEMPTS = 3  # esptool's own default is 7, which is half a minute of dots when nothing is plugged in
 DATA_CABLE, NO_LINES = "Is the cable made for data, not only for charging? Else", "This port cannot bring it there:"
 BY_HAND = "hold the BOOT button, press EN, let go of both, and run the cell again."
@@ -76,9 +77,11 @@ class Loader:
             raise BoardError(f"The flash ends at 0x{self.flash_size:x}.", "Read less, or from further ahead.")
         return self._esp.read_flash(address, length)
 
-    def erase(self) -> None:
-        """Erase the whole flash."""
-        self._esp.erase_flash()
+    def erase(self, on_progress: OnProgress = lambda done: None) -> None:
+        """Erase the whole flash, piece by piece: the command for all of it tells nothing until it is over."""
+        for start in range(0, self.flash_size, ERASE_PIECE):
+            self._esp.erase_region(start, ERASE_PIECE)
+            on_progress(start + ERASE_PIECE)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from mpremote.transport_serial import SerialTransport
 from kit.errors import BoardError
 from kit.port import has_reset_lines, press_en
 
-NOT_FLASHED = "Has it been flashed? board.flash(image), as in lesson 01, puts MicroPython on it."
+NOT_FLASHED = "board.flash(image) puts MicroPython on the board, as lesson 01 shows."
 STOPPED = "Run board.reset(), then this cell again; OSError 28 means that the partition vfs is full."
 
 

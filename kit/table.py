@@ -213,7 +213,8 @@ class PartitionTable(Sequence[Partition]):
             yield from _row_problems(partition)
             if partition.end > flash_size:
                 place = f"offset 0x{partition.offset:x} size 0x{partition.size:x}"
-                yield f"partition {number} invalid - {place} exceeds flash chip size 0x{flash_size:x}."
+                problem = f"partition {number} invalid - {place} exceeds flash chip size 0x{flash_size:x}"
+                yield f"{partition.label!r} ends at 0x{partition.end:x}, behind the end of the flash ({problem})."
         labels = [partition.label for partition in self]
         if len(set(labels)) < len(labels):
             yield f"Partition labels must be unique, and {max(labels, key=labels.count)!r} is used twice."

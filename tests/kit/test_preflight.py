@@ -46,7 +46,7 @@ port         ok       virtual board (KIT_BOARD)
 access       ok       the port opens
 chip         ok       ESP32-D0WD-V3 (revision v3.1), 4 MB of flash
 MicroPython  not yet  There is no program on the board.  \
-Has it been flashed? board.flash(image), as in lesson 01, puts MicroPython on it."""
+board.flash(image) puts MicroPython on the board, as lesson 01 shows."""
     )
     assert "invalid header: 0xffffffff" in board.reset()
 
