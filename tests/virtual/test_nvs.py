@@ -95,12 +95,12 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     chip = Chip()
     monkeypatch.syspath_prepend(BOARD)
     monkeypatch.setitem(sys.modules, "_chip", chip)
-    for name in ("_nvs", "_nvs_page"):
+    for name in ("_nvs", "_nvs_page", "_errors"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     board = Board(importlib.import_module("_nvs"), chip)
     board.boot()
     yield board
-    for name in ("_nvs", "_nvs_page"):
+    for name in ("_nvs", "_nvs_page", "_errors"):
         sys.modules.pop(name, None)
 
 

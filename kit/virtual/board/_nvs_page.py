@@ -9,25 +9,31 @@ import struct
 from collections import namedtuple
 
 import _chip
+from _errors import need
 
 SECTOR, ENTRY, ENTRIES = 4096, 32, 126  # bytes of a page; bytes of an entry; entries behind header and state table
 CHUNK_MAX = ENTRY * (ENTRIES - 1)  # bytes of blob data in one page
 _KEY_MAX = 15
 _VERSION = 0xFE  # of the format; a newer one is a smaller number
+_BLANK = b"\xff" * 512
 
-# Page and entry states: each step clears bits. CORRUPT is never written: it stands for a header that is not right.
-UNUSED, ACTIVE, FULL, FREEING, CORRUPT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFC, 0xFFFFFFF8, 0
-_EMPTY, _WRITTEN, _ILLEGAL, _ERASED = 3, 2, 1, 0
+# Page and entry states: each step clears bits. A page whose header is not right counts as unused, too.
+UNUSED, ACTIVE, FULL, FREEING = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFC, 0xFFFFFFF8
+_EMPTY, _WRITTEN, _ERASED = 3, 2, 0
 
 # nvs::ItemType
 U8, I32, BLOB_DATA, BLOB_IDX = 0x01, 0x14, 0x42, 0x48
 _NO_CHUNK = 0xFF  # the chunk number of all but BLOB_DATA
 
-# nvs.h: MicroPython raises OSError(-code, name)
-_KEY_TOO_LONG = (-0x1109, "ESP_ERR_NVS_KEY_TOO_LONG")
-NEW_VERSION_FOUND = (-0x1110, "ESP_ERR_NVS_NEW_VERSION_FOUND")
-
 Item = namedtuple("Item", ("page", "index", "ns", "kind", "span", "chunk", "key", "value"))
+
+
+def find(items, ns, key, kind=None, chunk=_NO_CHUNK):
+    """The first item of this name, or None. Without `kind`: of any."""
+    for item in items:
+        if (item.ns, item.key, item.chunk) == (ns, key, chunk) and kind in (None, item.kind):
+            return item
+    return None
 
 
 class Page:
@@ -38,19 +44,11 @@ class Page:
         self._clear()
         header = _chip.read(base, ENTRY)
         state, sequence, version = struct.unpack_from("<IIB", header)
-        if state == UNUSED:
-            blank = b"\xff" * 512
-            if any(_chip.read(base + i, 512) != blank for i in range(0, SECTOR, 512)):
-                self.state = CORRUPT
-        elif struct.unpack_from("<I", header, 28)[0] != _crc(header[4:28]):
-            self.state = CORRUPT
-        elif version < _VERSION:
-            raise _chip.error(*NEW_VERSION_FOUND)
-        elif state not in (ACTIVE, FULL, FREEING):
-            self.state = CORRUPT
-        else:
-            self.state, self.sequence = state, sequence
-            self._load()
+        if state != UNUSED and struct.unpack_from("<I", header, 28)[0] == _crc(header[4:28]):
+            need(version >= _VERSION, "ESP_ERR_NVS_NEW_VERSION_FOUND")
+            if state in (ACTIVE, FULL, FREEING):
+                self.state, self.sequence = state, sequence
+                self._load()
 
     def _clear(self):
         self.state, self.sequence, self.items = UNUSED, None, []
@@ -58,40 +56,30 @@ class Page:
 
     def _load(self):
         self._table = bytearray(_chip.read(self._base + ENTRY, ENTRY))
-        self._next = self._find_end() if self.state == ACTIVE else ENTRIES
-        index = 0
-        while index < self._next:
-            index += self._load_item(index)
+        while self._next < ENTRIES and not self._is_free(self._next):
+            self._next += self._load_item(self._next)
         if self.state == ACTIVE and self.items:
             self._drop_double(self.items[-1])
+        if self.state != ACTIVE:
+            self._next = ENTRIES
 
-    def _find_end(self):
-        """The first entry that is free; one that is half written is not."""
-        for index in range(ENTRIES):
-            if self._entry_state(index) == _EMPTY:
-                if _chip.read(self._address(index), 4) == b"\xff" * 4:
-                    return index
-                self._mark(index, index + 1, _ERASED)
-        return ENTRIES
+    def _is_free(self, index):
+        """An entry that is half written is not."""
+        return self._entry_state(index) == _EMPTY and _chip.read(self._address(index), 4) == b"\xff" * 4
 
     def _load_item(self, index):
         """Add the item at `index`, or erase it if it is not whole. Return the number of entries that it takes."""
         state = self._entry_state(index)
         item = self._unpack(index) if state == _WRITTEN else None
-        if not item:
-            if state == _WRITTEN or (state == _ILLEGAL and self.state == ACTIVE):
-                self._mark(index, index + 1, _ERASED)
-            return 1
-        end = index + item.span
-        if any(self._entry_state(i) != _WRITTEN for i in range(index, end)):
+        end = index + (item.span if item else 1)
+        if item and all(self._entry_state(i) == _WRITTEN for i in range(index, end)):
+            old = self.state == ACTIVE and find(self.items, item.ns, item.key, None, item.chunk)
+            if old:
+                erase_item(old)
+            self.items.append(item)
+        elif state == _WRITTEN or (state != _ERASED and self.state == ACTIVE):
             self._mark(index, end, _ERASED)
-            self._next = max(self._next, end)
-            return item.span
-        old = self.state == ACTIVE and self.find(item.ns, item.key, None, item.chunk)
-        if old:
-            self.erase_item(old)
-        self.items.append(item)
-        return item.span
+        return end - index
 
     def _drop_double(self, last):
         # ESP-IDF takes any older chunk of the same key for a double: a power cut between a blob's new chunk and its
@@ -99,14 +87,7 @@ class Page:
         if last.kind == BLOB_DATA and last.index + last.span == self._next:
             for old in self.items[:-1]:
                 if (old.ns, old.kind, old.key) == (last.ns, BLOB_DATA, last.key):
-                    return self.erase_item(old)
-
-    def find(self, ns, key, kind=None, chunk=_NO_CHUNK):
-        """The item, or None. Without `kind`: of any."""
-        for item in self.items:
-            if (item.ns, item.key, item.chunk) == (ns, key, chunk) and kind in (None, item.kind):
-                return item
-        return None
+                    return erase_item(old)
 
     def waste(self):
         """Number of entries that hold nothing."""
@@ -114,35 +95,24 @@ class Page:
 
     def room(self):
         """Bytes of blob data that one more chunk can hold."""
-        if self.state == FULL:
-            return 0
         return max(ENTRIES - self._next - 1, 0) * ENTRY
 
     def write(self, ns, kind, key, value, chunk=_NO_CHUNK):
-        """Append an item and return it; None if the page has no room for it. The value of BLOB_DATA is the data."""
-        if self.state == UNUSED:
-            self._initialize()
-        if self.state == FULL:
-            return None
-        if len(key) > _KEY_MAX:
-            raise _chip.error(*_KEY_TOO_LONG)
+        """Append an item; False if the page has no room for it. The value of BLOB_DATA is the data."""
+        need(len(key) <= _KEY_MAX, "ESP_ERR_NVS_KEY_TOO_LONG")
         data = b""
         if kind == BLOB_DATA:
             data, value = value, struct.pack("<HHI", len(value), 0xFFFF, _crc(value))
         span = 1 + -(-len(data) // ENTRY)
         if self._next + span > ENTRIES:
-            return None
+            return False
         item = Item(self, self._next, ns, kind, span, chunk, key, value + b"\xff" * (8 - len(value)))
+        whole = len(data) // ENTRY * ENTRY
         self._append(_pack(item))
-        whole = len(data) // ENTRY
-        if whole:
-            _chip.write(self._address(self._next), data[: whole * ENTRY])
-            self._mark(self._next, self._next + whole, _WRITTEN)
-            self._next += whole
-        if len(data) % ENTRY:
-            self._append(data[whole * ENTRY :] + b"\xff" * (-len(data) % ENTRY))
+        self._append(data[:whole])
+        self._append(data[whole:])
         self.items.append(item)
-        return item
+        return True
 
     def read_data(self, item):
         """The bytes of a chunk, or None if they are not what was written."""
@@ -150,27 +120,23 @@ class Page:
         data = _chip.read(self._address(item.index + 1), size)
         return data if _crc(data) == crc else None
 
-    def erase_item(self, item):
-        self.items.remove(item)
-        self._mark(item.index, item.index + item.span, _ERASED)
-
     def copy_to(self, page):
         for item in self.items:
-            if page.state == UNUSED:
-                page._initialize()
             page.items.append(Item(page, page._next, *item[2:]))
             for index in range(item.index, item.index + item.span):
                 page._append(_chip.read(self._address(index), ENTRY))
 
     def take(self, sequence):
         """Give a free page its place in the order of the pages."""
-        if self.state == CORRUPT:
+        if any(_chip.read(self._base + i, len(_BLANK)) != _BLANK for i in range(0, SECTOR, len(_BLANK))):
             self.erase()
         self.sequence = sequence
 
-    def mark_full(self):
+    def close(self):
+        """Take no more items."""
         if self.state != FULL:
             self.set_state(FULL)
+        self._next = ENTRIES
 
     def set_state(self, state):
         _chip.write(self._base, struct.pack("<I", state))
@@ -196,10 +162,15 @@ class Page:
     def _address(self, index):
         return self._base + (2 + index) * ENTRY
 
-    def _append(self, entry):
-        _chip.write(self._address(self._next), entry)
-        self._mark(self._next, self._next + 1, _WRITTEN)
-        self._next += 1
+    def _append(self, data):
+        """Write entries, the last one filled up, and then their states."""
+        if self.state == UNUSED:
+            self._initialize()
+        if data:
+            end = self._next + -(-len(data) // ENTRY)
+            _chip.write(self._address(self._next), data + b"\xff" * (-len(data) % ENTRY))
+            self._mark(self._next, end, _WRITTEN)
+            self._next = end
 
     def _entry_state(self, index):
         return self._table[index >> 2] >> (index & 3) * 2 & 3
@@ -212,6 +183,11 @@ class Page:
             if index == start or index % 16 == 0:
                 word = index // 16 * 4
                 _chip.write(self._base + ENTRY + word, bytes(self._table[word : word + 4]))
+
+
+def erase_item(item):
+    item.page.items.remove(item)
+    item.page._mark(item.index, item.index + item.span, _ERASED)
 
 
 def _pack(item):

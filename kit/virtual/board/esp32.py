@@ -8,10 +8,10 @@ from collections import namedtuple
 import _appimage
 import _chip
 import _otadata as otadata
+from _errors import need
 from _nvs import NVS, open_partition  # noqa: F401 - NVS is part of the module
 
-HEAP_DATA = 4
-HEAP_EXEC = 1
+HEAP_DATA, HEAP_EXEC = 4, 1
 
 _SECTOR = 4096
 _TABLE_ADDRESS, _TABLE_SIZE = 0x8000, 0xC00
@@ -21,24 +21,14 @@ _OTADATA, _NVS, _FAT = 0, 2, 0x81  # data subtypes
 _READONLY = 2  # flag of a row
 _ENOENT, _EINVAL = 2, 22
 
-# esp_err.h, esp_ota_ops.h: MicroPython raises OSError(-code, name)
-_ESP_FAIL = (1, "ESP_FAIL")
-_INVALID_ARG = (-0x102, "ESP_ERR_INVALID_ARG")
-_INVALID_SIZE = (-0x104, "ESP_ERR_INVALID_SIZE")
-_NOT_FOUND = (-0x105, "ESP_ERR_NOT_FOUND")
-_NOT_ALLOWED = (-0x10D, "ESP_ERR_NOT_ALLOWED")
-_VALIDATE_FAILED = (-0x1503, "ESP_ERR_OTA_VALIDATE_FAILED")
-
 _Row = namedtuple("_Row", ("type", "subtype", "address", "size", "label", "flags"))
 
 
 class Partition:
     """A partition, also a block device. Raises OSError(-code, "ESP_ERR_...") as the chip does."""
 
-    BOOT = 0
-    RUNNING = 1
-    TYPE_APP = _APP
-    TYPE_DATA = _DATA
+    BOOT, RUNNING = 0, 1
+    TYPE_APP, TYPE_DATA = _APP, _DATA
 
     def __init__(self, id, block_size=_SECTOR):
         if isinstance(id, str):
@@ -55,8 +45,7 @@ class Partition:
         self._block_size = block_size
 
     def __repr__(self):
-        row = self._row
-        return "<Partition type=%d, subtype=%d, address=%d, size=%d, label=%s, encrypted=0>" % tuple(row[:5])
+        return "<Partition type=%d, subtype=%d, address=%d, size=%d, label=%s, encrypted=0>" % self.info()[:5]
 
     @staticmethod
     def find(type=_APP, subtype=_ANY, label=None, block_size=_SECTOR):
@@ -67,8 +56,7 @@ class Partition:
 
     def readblocks(self, block_num, buf, offset=0):
         view = memoryview(buf)
-        offset += block_num * self._block_size
-        view[:] = _read(self._row, offset, len(view))
+        view[:] = _read(self._row, block_num * self._block_size + offset, len(view))
 
     def writeblocks(self, block_num, buf, offset=None):
         data = bytes(memoryview(buf))
@@ -94,11 +82,25 @@ class Partition:
         return 0
 
     def set_boot(self):
-        _set_boot(self._row)
+        row = self._row
+        try:
+            _appimage.verify(_chip.read, row.address, row.size)
+        except ValueError:
+            need(False, "ESP_ERR_OTA_VALIDATE_FAILED")
+        need(row.type == _APP, "ESP_ERR_INVALID_ARG")
+        data_row, records, active = _read_otadata()
+        need(data_row, "ESP_ERR_NOT_FOUND")
+        if row.subtype == _FACTORY:
+            return _erase(data_row, 0, data_row.size)
+        slot, slots = row.subtype & 0x0F, len(_slots())
+        need(slot < slots, "ESP_ERR_INVALID_ARG")
+        if active is None:
+            return _rewrite_record(data_row, 0, slot + 1, otadata.NEW)
+        _rewrite_record(data_row, 1 - active, otadata.next_seq(records[active].seq, slot, slots), otadata.NEW)
 
     def get_next_update(self):
         """The slot after this one, wrapping; the first one when this is no slot."""
-        slots = [row for row in _apps() if _OTA_0 <= row.subtype < _TEST]
+        slots = _slots()
         after = slots.index(self._row) + 1 if self._row in slots else 0
         return Partition(slots[after % len(slots)] if slots else None)
 
@@ -106,10 +108,8 @@ class Partition:
     def mark_app_valid_cancel_rollback(cls):
         """Confirm the *active record*, which need not be the running slot's (esp_ota_current_ota_is_workable)."""
         row, records, active = _read_otadata()
-        if row is None:
-            raise _chip.error(*_NOT_FOUND)
-        if active is None or _slots() == 0:
-            raise _chip.error(*_ESP_FAIL)
+        need(row, "ESP_ERR_NOT_FOUND")
+        need(active is not None and _slots(), "ESP_FAIL")
         if records[active].state != otadata.VALID:
             _rewrite_record(row, active, records[active].seq, otadata.VALID)
 
@@ -121,17 +121,16 @@ def _load_table():
     """Rows of the table at 0x8000, and `vfs` behind the last one where no file system has a row (main.c, 1.26)."""
     data = _chip.read(_TABLE_ADDRESS, _TABLE_SIZE)
     rows = []
-    position = 0
-    while data[position : position + 2] == b"\xaa\x50":
-        _, type, subtype, address, size, label, flags = struct.unpack("<HBBII16sI", data[position : position + 32])
+    for start in range(0, _TABLE_SIZE, 32):
+        magic, type, subtype, address, size, label, flags = struct.unpack("<HBBII16sI", data[start : start + 32])
+        if magic != 0x50AA:
+            break
         rows.append(_Row(type, subtype, address, size, str(label.split(b"\0")[0], "utf-8"), flags))
-        position += 32
-    if data[position : position + 2] != b"\xeb\xeb":
-        return []  # load_partitions takes no table without its MD5
-    if data[position + 16 : position + 32] != hashlib.md5(data[:position]).digest():
+    # load_partitions takes no table without its MD5
+    if not rows or magic != 0xEBEB or data[start + 16 : start + 32] != hashlib.md5(data[:start]).digest():
         return []
-    end = max([row.address + row.size for row in rows] + [0])
-    if 0 < end < _chip.flash_size and not [row for row in rows if row.type == _DATA and row.label in ("vfs", "ffat")]:
+    end = max([row.address + row.size for row in rows])
+    if end < _chip.flash_size and not [row for row in rows if row.type == _DATA and row.label in ("vfs", "ffat")]:
         rows.append(_Row(_DATA, _FAT, end, _chip.flash_size - end, "vfs", 0))
     return rows
 
@@ -141,49 +140,42 @@ _table = _load_table()
 
 def _find(type, subtype, label=None):
     if type == _ANY and subtype != _ANY:
-        return []
-    return [
-        row
-        for row in _table
-        if type in (_ANY, row.type) and subtype in (_ANY, row.subtype) and label in (None, row.label)
-    ]
+        return
+    for row in _table:
+        if type in (_ANY, row.type) and subtype in (_ANY, row.subtype) and label in (None, row.label):
+            yield row
 
 
-def _first(type, subtype, label=None):
-    found = _find(type, subtype, label)
-    return found[0] if found else None
+def _first(*what):
+    return next(_find(*what), None)
 
 
-def _check_range(row, offset, n):
-    if offset < 0 or offset > row.size:
-        raise _chip.error(*_INVALID_ARG)
-    if n > row.size - offset:
-        raise _chip.error(*_INVALID_SIZE)
+def _address(row, offset, n):
+    """Where n bytes of a partition start in the flash."""
+    need(0 <= offset <= row.size, "ESP_ERR_INVALID_ARG")
+    need(n <= row.size - offset, "ESP_ERR_INVALID_SIZE")
+    return row.address + offset
 
 
-def _check_writable(row, offset, n):
-    if row.flags & _READONLY:
-        raise _chip.error(*_NOT_ALLOWED)
-    _check_range(row, offset, n)
+def _writable_address(row, offset, n):
+    need(not row.flags & _READONLY, "ESP_ERR_NOT_ALLOWED")
+    address = _address(row, offset, n)
     if n and row == _running_row():  # esp_partition_main_flash_region_safe
         _chip.abort("abort() was called: the running slot %s would be overwritten" % row.label)
+    return address
 
 
 def _read(row, offset, n):
-    _check_range(row, offset, n)
-    return _chip.read(row.address + offset, n)
+    return _chip.read(_address(row, offset, n), n)
 
 
 def _write(row, offset, data):
-    _check_writable(row, offset, len(data))
-    _chip.write(row.address + offset, data)
+    _chip.write(_writable_address(row, offset, len(data)), data)
 
 
 def _erase(row, offset, n):
-    if n % _SECTOR:
-        raise _chip.error(*_INVALID_SIZE)
-    _check_writable(row, offset, n)
-    _chip.erase(row.address + offset, n)
+    need(n % _SECTOR == 0, "ESP_ERR_INVALID_SIZE")
+    _chip.erase(_writable_address(row, offset, n), n)
 
 
 _nvs_row = _first(_DATA, _NVS, "nvs")
@@ -195,11 +187,11 @@ if _nvs_row:
 
 
 def _slots():
-    """Number of slots: ota_0, ota_1, ... without a gap."""
-    n = 0
-    while _first(_APP, _OTA_0 + n):
-        n += 1
-    return n
+    """Rows of ota_0, ota_1, ... up to a gap."""
+    found = []
+    while row := _first(_APP, _OTA_0 + len(found)):
+        found.append(row)
+    return found
 
 
 def _read_otadata():
@@ -216,13 +208,8 @@ def _rewrite_record(row, number, seq, state):
     _write(row, number * _SECTOR, otadata.pack(seq, state))
 
 
-def _apps():
-    """In the order of their subtypes: factory, the slots, test."""
-    return sorted(_find(_APP, _ANY), key=lambda row: row.subtype)
-
-
 def _running_row():
-    for row in _apps():
+    for row in _find(_APP, _ANY):
         if row.address <= _chip.running < row.address + row.size:
             return row
     _chip.abort("abort() was called: no app partition at 0x%x" % _chip.running)
@@ -233,27 +220,6 @@ def _boot_row():
     if row is None:
         return None
     slots = _slots()
-    if active is None or slots == 0:
-        apps = _apps()
-        return apps[0] if apps else None
-    return _first(_APP, _OTA_0 + otadata.slot_of(records[active].seq, slots))
-
-
-def _set_boot(row):
-    try:
-        _appimage.verify(_chip.read, row.address, row.size)
-    except ValueError:
-        raise _chip.error(*_VALIDATE_FAILED)
-    if row.type != _APP:
-        raise _chip.error(*_INVALID_ARG)
-    data_row, records, active = _read_otadata()
-    if data_row is None:
-        raise _chip.error(*_NOT_FOUND)
-    if row.subtype == _FACTORY:
-        return _erase(data_row, 0, data_row.size)
-    slot, slots = row.subtype & 0x0F, _slots()
-    if slot >= slots:
-        raise _chip.error(*_INVALID_ARG)
-    if active is None:
-        return _rewrite_record(data_row, 0, slot + 1, otadata.NEW)
-    _rewrite_record(data_row, 1 - active, otadata.next_seq(records[active].seq, slot, slots), otadata.NEW)
+    if active is None or not slots:
+        return _first(_APP, _FACTORY) or _first(_APP, _OTA_0) or _first(_APP, _TEST)
+    return slots[otadata.slot_of(records[active].seq, len(slots))]
