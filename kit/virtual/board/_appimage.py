@@ -11,7 +11,8 @@ MAX_SEGMENT_LENGTH = 0x1000000  # ESP_IMAGE_MAX_FLASH_ADDR_SIZE
 MMU_PAGE = 0x10000
 MAPPED = ((0x3F400000, 0x3F800000), (0x400D0000, 0x40400000))  # DROM and IROM: soc/esp32/include/soc/soc.h
 CHIP_ID = 0
-CHIP_REVISION = 301  # v3.1, as the virtual board's eFuses say
+CHIP_REVISION = 301  # as the virtual board's eFuses say
+REVISION = "Image requires chip rev %s v%d.%d, but chip is v3.1"
 BOOTLOADER_START = 0x1000  # the one image whose appended hash is not checked
 
 
@@ -43,7 +44,9 @@ def verify(read, start: int, size: int) -> int:
             address += len(piece)
     tail = _read(read, end, 16 - (end - start) % 16)
     sha.update(tail)
-    checksum = _fold(total)
+    checksum = 0xEF
+    for byte in total.to_bytes(SECTOR, "little"):
+        checksum ^= byte
     if checksum != tail[-1]:
         raise ValueError("Checksum failed. Calculated 0x%x read 0x%x" % (checksum, tail[-1]))
     end += len(tail)
@@ -59,16 +62,14 @@ def segments(read, start: int, count: int):
     """Yield (flash address of the data, load address, length) of each segment of the image at `start`."""
     address = start + 24
     for index in range(count):
-        load_address, length = struct.unpack("<II", _read(read, address, 8))
+        load, length = struct.unpack("<II", _read(read, address, 8))
         address += 8
         if length % 4 or length >= MAX_SEGMENT_LENGTH:
             raise ValueError("invalid segment length 0x%x" % length)
-        mapped = any(low <= load_address < high for low, high in MAPPED)
-        if mapped and (address - load_address) % MMU_PAGE:
-            raise ValueError(
-                "Segment %d load address 0x%08x, doesn't match data 0x%08x" % (index, load_address, address)
-            )
-        yield address, load_address, length
+        mapped = any(low <= load < high for low, high in MAPPED)
+        if mapped and (address - load) % MMU_PAGE:
+            raise ValueError("Segment %d load address 0x%08x, doesn't match data 0x%08x" % (index, load, address))
+        yield address, load, length
         address += length
 
 
@@ -79,24 +80,11 @@ def _check_header(header: bytes, start: int) -> None:
     if chip_id != CHIP_ID:
         raise ValueError("mismatch chip ID, expected %d, found %d" % (CHIP_ID, chip_id))
     if min_revision > CHIP_REVISION:
-        raise ValueError("Image requires chip rev >= v%d.%d, but chip is v%d.%d" % _revisions(min_revision))
+        raise ValueError(REVISION % (">=", min_revision // 100, min_revision % 100))
     if max_revision not in (0, 0xFFFF) and max_revision < CHIP_REVISION:
-        raise ValueError("Image requires chip rev <= v%d.%d, but chip is v%d.%d" % _revisions(max_revision))
+        raise ValueError(REVISION % ("<=", max_revision // 100, max_revision % 100))
     if header[1] > MAX_SEGMENTS:
         raise ValueError("image at 0x%x segment count %d exceeds max %d" % (start, header[1], MAX_SEGMENTS))
-
-
-def _revisions(wanted: int) -> tuple:
-    return wanted // 100, wanted % 100, CHIP_REVISION // 100, CHIP_REVISION % 100
-
-
-def _fold(total: int) -> int:
-    """XOR of 0xEF and the bytes of an integer of up to a sector."""
-    bits = SECTOR * 8
-    while bits > 8:
-        bits //= 2
-        total = (total >> bits) ^ (total & ((1 << bits) - 1))
-    return total ^ 0xEF
 
 
 def _read(read, address: int, n: int) -> bytes:
