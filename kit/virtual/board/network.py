@@ -5,62 +5,34 @@ import time
 
 import _chip
 
-STA_IF = 0
-AP_IF = 1
+STA_IF, AP_IF = 0, 1
 
-STAT_IDLE = 1000
-STAT_CONNECTING = 1001
-STAT_GOT_IP = 1010
-STAT_NO_AP_FOUND = 201
-STAT_WRONG_PASSWORD = 202
+STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
+STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = 201, 202
 
-_CONNECT_MS = 300  # modelled: until the answer of the network is known
+_CONNECT = 300_000_000  # ns, modelled: until the answer of the network is known
 _RSSI = -55  # modelled
-_NOWHERE = ("0.0.0.0",) * 4
 
-_hostname = "mpy-esp32"
+_settings = {"hostname": "mpy-esp32", "reconnects": -1, "pm": 1, "channel": 6}
 
 
 def hostname(name=None):
-    global _hostname
     if name is None:
-        return _hostname
+        return _settings["hostname"]
     if len(name) > 32:
         raise ValueError
-    _hostname = name
-
-
-class _Station:
-    """What the Wi-Fi hardware does; it goes on through a soft reset."""
-
-    active = False
-    ssid = key = ""
-    since = None  # ticks_ms of connect(), None when not asked to connect
-    answered = False
-
-    def status(self):
-        if self.since is None:
-            return STAT_IDLE
-        if not self.answered and time.ticks_diff(time.ticks_ms(), self.since) < _CONNECT_MS:
-            return STAT_CONNECTING
-        self.answered = True  # ticks wrap around
-        if self.ssid != _chip.ssid:
-            return STAT_NO_AP_FOUND
-        return STAT_GOT_IP if self.key == _chip.password else STAT_WRONG_PASSWORD
-
-
-_station = _Station()
-_settings = {"reconnects": -1, "pm": 1, "channel": 6}
+    _settings["hostname"] = name
 
 
 class WLAN:
     """The station interface. There is no access point on the virtual board."""
 
-    IF_STA = STA_IF
-    IF_AP = AP_IF
-    PM_NONE = 0
-    PM_PERFORMANCE = 1
-    PM_POWERSAVE = 2
+    IF_STA, IF_AP = STA_IF, AP_IF
+    PM_NONE, PM_PERFORMANCE, PM_POWERSAVE = 0, 1, 2
+
+    # What the Wi-Fi hardware does goes on through a soft reset.
+    _is_active, _ssid, _key = False, "", ""
+    _since = None  # ns: when connect() was called, None when not asked to connect
 
     def __init__(self, interface_id=STA_IF):
         if interface_id != STA_IF:
@@ -68,37 +40,45 @@ class WLAN:
 
     def active(self, is_active=None):
         if is_active is not None:
-            _station.active = bool(is_active)
+            WLAN._is_active = bool(is_active)
             if not is_active:
-                _station.since = None
-        return _station.active
+                WLAN._since = None
+        return self._is_active
 
     def connect(self, ssid=None, key=None):
         self._check_active()
-        status = _station.status()
+        status = self.status()
         if status == STAT_GOT_IP:
             return
         if status != STAT_IDLE:  # a station that fails goes on trying until disconnect()
             raise _chip.error("Wifi Internal State Error")
         if ssid is not None:
-            _station.ssid, _station.key = ssid, key or ""
-        _station.answered = False
-        _station.since = time.ticks_ms()
+            WLAN._ssid, WLAN._key = ssid, key or ""
+        WLAN._since = time.time_ns()
 
     def disconnect(self):
         self._check_active()
-        _station.since = None
+        WLAN._since = None
 
     def _check_active(self):
-        if not _station.active:
+        if not self._is_active:
             raise _chip.error("Wifi Not Started")
 
     def isconnected(self):
-        return _station.status() == STAT_GOT_IP
+        return self.status() == STAT_GOT_IP
 
     def status(self, param=None):
-        if param is None:
-            return _station.status()
+        if param is not None:
+            return self._rssi(param)
+        if self._since is None:
+            return STAT_IDLE
+        if time.time_ns() - self._since < _CONNECT:
+            return STAT_CONNECTING
+        if self._ssid != _chip.ssid:
+            return STAT_NO_AP_FOUND
+        return STAT_GOT_IP if self._key == _chip.password else STAT_WRONG_PASSWORD
+
+    def _rssi(self, param):
         if param != "rssi":
             raise ValueError("unknown status param")
         if not self.isconnected():
@@ -107,7 +87,7 @@ class WLAN:
 
     def ifconfig(self):
         """Address, netmask, gateway, name server."""
-        return (_chip.ip, "255.0.0.0", _chip.ip, _chip.ip) if self.isconnected() else _NOWHERE
+        return (_chip.ip, "255.0.0.0", _chip.ip, _chip.ip) if self.isconnected() else ("0.0.0.0",) * 4
 
     def ipconfig(self, param):
         if param != "addr4":
@@ -115,7 +95,7 @@ class WLAN:
         return self.ifconfig()[:2]
 
     def config(self, param=None, **settings):
-        known = {"mac": _chip.mac, "ssid": _station.ssid, "essid": _station.ssid, "hostname": _hostname}
+        known = {"mac": _chip.mac, "ssid": self._ssid, "essid": self._ssid}
         known.update(_settings)
         if param not in [None] + list(known) or not all(name in _settings for name in settings):
             raise ValueError("unknown config param")
