@@ -3,19 +3,11 @@
 
 import _chip
 
-PWRON_RESET = 1
-HARD_RESET = 2
-WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
-_FREQUENCIES = (20, 40, 80, 160, 240)  # MHz
 _PINS = tuple(range(24)) + (25, 26, 27) + tuple(range(32, 40))  # machine_pin.h
 _FIRST_INPUT_ONLY = 34
 _OUTPUT = 2  # bit of a mode
-_TIMERS = 4
-
-_frequency = 160_000_000
 
 
 def reset():
@@ -34,23 +26,16 @@ def unique_id():
     return _chip.mac
 
 
-def freq(hz=None):
-    global _frequency
-    if hz is None:
-        return _frequency
-    if hz // 1_000_000 not in _FREQUENCIES:
-        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _frequency = hz
+def freq():
+    """Hz. It cannot be changed here."""
+    return 160_000_000
 
 
 class Pin:
     """A pin; what it drives is reported to the chip, what it reads is its own output or pull."""
 
-    IN = 1
-    OUT = 3
-    OPEN_DRAIN = 7
-    PULL_DOWN = 1
-    PULL_UP = 2
+    IN, OUT, OPEN_DRAIN = 1, 3, 7
+    PULL_DOWN, PULL_UP = 1, 2
 
     def __init__(self, id, mode=None, pull=-1, value=None):
         if isinstance(id, Pin):
@@ -100,39 +85,24 @@ _pins = {}
 class Timer:
     """One of four hardware timers; its callback runs between two steps of the program."""
 
-    ONE_SHOT = 0
-    PERIODIC = 1
+    ONE_SHOT, PERIODIC = 0, 1
 
     def __init__(self, id, **settings):
-        if id not in range(_TIMERS):
+        if id not in range(4):
             raise ValueError("invalid Timer number")
         self._id = id
-        self._cancel = None
         if settings:
             self.init(**settings)
 
     def init(self, mode=PERIODIC, period=0xFFFFFFFF, callback=None, freq=None):
         self.deinit()
-        self._mode, self._callback = mode, callback
-        self._ms = 1000 / freq if freq else period
-        _timers[self._id] = self
-        self._start()
-
-    def _start(self):
-        self._cancel = _chip.alarm(self._ms, self._fire)
-
-    def _fire(self):
-        if _timers.get(self._id) is not self:
-            return
-        if self._mode == self.PERIODIC:
-            self._start()
-        if self._callback:
-            self._callback(self)
+        if callback:
+            ms = 1000 / freq if freq else period
+            _stop[self._id] = _chip.alarm(ms, mode == self.PERIODIC, lambda: callback(self))
 
     def deinit(self):
-        old = _timers.pop(self._id, None)
-        if old:
-            old._cancel()
+        if self._id in _stop:
+            _stop.pop(self._id)()
 
 
-_timers = {}
+_stop = {}  # functions, by the number of the timer

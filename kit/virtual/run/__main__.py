@@ -1,7 +1,5 @@
 """`python -m kit.virtual.run JSON`: one boot of the board, ended by the parent (see kit.virtual.chip)."""
 
-from __future__ import annotations
-
 import json
 import sys
 

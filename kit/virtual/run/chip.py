@@ -1,10 +1,9 @@
 """The board module `_chip`: what the stand-in modules may ask of the chip."""
 
-from __future__ import annotations
-
 import struct
+import sys
 import threading
-import time
+import weakref
 from collections.abc import Callable
 
 from . import frames
@@ -12,11 +11,8 @@ from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
 
-HARD_RESET = 2  # machine.reset_cause() after a panic, too (modmachine.c)
-SOFT_RESET = 5
+HARD_RESET, SOFT_RESET = 2, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
-FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
-BOARD_IP = "127.0.0.1"
 
 
 class Chip:
@@ -24,68 +20,65 @@ class Chip:
 
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
-    80), `ssid` and `password` (of the one network).
+    80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
+    and `error` makes what the board knows as OSError.
     """
 
+    error = BoardOSError
+
     def __init__(self, settings: dict, console: Console) -> None:
-        vars(self).update(settings, mac=bytes.fromhex(settings["mac"]))
-        self.ip = BOARD_IP
-        self._console = console
-        self._alarms: set[threading.Timer] = set()
+        vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
+        self._console, self._link = console, console.link
+        self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
 
     def read(self, address: int, n: int) -> bytes:
-        return self._request(frames.READ, struct.pack("<II", address, n))
+        return self._link.request(frames.READ, struct.pack("<II", address, n))
 
     def write(self, address: int, data: bytes) -> None:
-        self._request(frames.WRITE, struct.pack("<I", address) + data)
+        self._link.request(frames.WRITE, struct.pack("<I", address) + data)
 
     def erase(self, address: int, n: int) -> None:
         with pending:  # a reset may stop a long erase between two sectors, Ctrl-C may not
             for sector in range(address, address + n, SECTOR):
-                self._request(frames.ERASE, struct.pack("<II", sector, SECTOR))
-
-    def _request(self, kind: int, payload: bytes) -> bytes:
-        status, data = self._console.link.request(kind, payload)
-        if status:
-            raise BoardOSError(*FLASH_ERROR)
-        return data
-
-    def error(self, *args: object) -> BoardOSError:
-        return BoardOSError(*args)
+                self._link.request(frames.ERASE, struct.pack("<II", sector, SECTOR))
 
     def pin(self, number: int, value: int) -> None:
-        self._console.link.send(frames.PIN, bytes([number, value]))
+        with pending:
+            self._link.send(frames.PIN, bytes([number, value]))
 
     def reset(self, cause: int) -> None:
         """Ask for a reset; the parent answers by ending this process."""
         with pending:
-            self._console.link.send(frames.RESET, bytes([cause]))
-            while True:
-                time.sleep(60)
+            self._link.send(frames.RESET, bytes([cause]))
+            threading.Event().wait()
 
     def abort(self, message: str) -> None:
         self._console.print(f"\n{message}\n\nRebooting...\n")
         self.reset(HARD_RESET)
 
-    def alarm(self, ms: int, call: Callable[[], None]) -> Callable[[], None]:
-        """Have `call` run between two steps of the program after `ms`; return a function that calls it off."""
+    def is_online(self) -> bool:
+        """Tell whether the board is on the Wi-Fi network."""
+        network = sys.modules.get("network")
+        return network is not None and network.WLAN().isconnected()
+
+    def alarm(self, ms: float, again: bool, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` run between two steps of the program after `ms`, or every `ms`; return what puts an end to it."""
+        off = threading.Event()
 
         def due() -> None:
-            if timer in self._alarms:  # not called off while it waited for its turn
-                self._alarms.discard(timer)
+            if not off.is_set():  # since it came to be due
                 call()
 
-        def call_off() -> None:
-            timer.cancel()
-            self._alarms.discard(timer)
+        def count() -> None:
+            while not off.wait(ms / 1000):
+                pending.schedule(due)
+                if not again:
+                    break
 
-        timer = threading.Timer(ms / 1000, pending.schedule, (due,))
-        timer.daemon = True
-        self._alarms.add(timer)
-        timer.start()
-        return call_off
+        self._alarms.add(off)
+        threading.Thread(target=count, daemon=True).start()
+        return off.set
 
     def stop_alarms(self) -> None:
-        for timer in list(self._alarms):
-            timer.cancel()
-        self._alarms.clear()
+        for off in self._alarms:
+            off.set()

@@ -1,47 +1,79 @@
-"""The UART that the REPL uses: bytes received, bytes sent, and the streams that programs see."""
+"""The wires to the parent, which is the rest of the chip: flash requests, and the UART that the REPL uses."""
 
-from __future__ import annotations
-
+import os
+import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from queue import SimpleQueue
 
-from .frames import SERIAL
+from .errors import BoardOSError
+from .frames import HEADER, SERIAL
 from .interrupt import OFF, pending
-from .link import Link
 
+FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 SECONDS_PER_BYTE = 10 / 115200  # MICROPY_HW_UART_REPL_BAUD, eight data bits between start and stop
 LONGEST_DEBT = 0.002  # s; shorter waits are saved up, since sleep() is not finer
+
+
+class Link:
+    """Speaks frames on the real stdin and stdout; a stray print of the host's libraries goes to stderr."""
+
+    def __init__(self, on_serial: Callable[[bytes], None]) -> None:
+        self._on_serial = on_serial
+        self._replies: SimpleQueue[bytes] = SimpleQueue()
+        self._input = os.fdopen(os.dup(0), "rb")
+        self._output = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Send one frame, from any thread; in the main one `pending` is held, since a torn write cannot be mended."""
+        try:
+            self._output.write(HEADER.pack(kind, len(payload)) + payload)
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+    def request(self, kind: int, payload: bytes) -> bytes:
+        """Send a request for the flash and return the data of the reply."""
+        with pending:
+            self.send(kind, payload)
+            reply = self._replies.get()
+        if reply[0]:
+            raise BoardOSError(*FLASH_ERROR)
+        return reply[1:]
+
+    def _receive(self) -> None:
+        while len(header := self._input.read(HEADER.size)) == HEADER.size:
+            kind, length = HEADER.unpack(header)
+            take = self._on_serial if kind == SERIAL else self._replies.put
+            take(self._input.read(length))
+        os._exit(0)  # the parent has gone: so has the power
 
 
 class Console:
     """Received bytes wait here; the interrupt byte does not: it becomes a KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.link = Link(self._receive)
-        self._queue: SimpleQueue[bytes] = SimpleQueue()
-        self._bytes: deque[int] = deque()
+        self._received: SimpleQueue[int] = SimpleQueue()
         self._owed = 0.0  # s
+        self.get = self._received.get  # returns the next received byte, once there is one
+        self.link = Link(self._receive)
 
     def _receive(self, data: bytes) -> None:
         if pending.char != OFF and pending.char in data:
             data = data.replace(bytes([pending.char]), b"")
             pending.keyboard()
-        if data:
-            self._queue.put(data)
+        for byte in data:
+            self._received.put(byte)
 
     def available(self) -> bool:
-        return bool(self._bytes) or not self._queue.empty()
-
-    def get(self) -> int:
-        """Return the next received byte, once there is one."""
-        while not self._bytes:
-            self._bytes.extend(self._queue.get())
-        return self._bytes.popleft()
+        return not self._received.empty()
 
     def write(self, data: bytes) -> None:
         """Send bytes at the UART's speed: a program that only prints must not drown the host."""
-        self.link.send(SERIAL, data)
+        with pending:
+            self.link.send(SERIAL, data)
         self._owed += len(data) * SECONDS_PER_BYTE
         if self._owed >= LONGEST_DEBT:
             owed, self._owed = self._owed, 0.0
@@ -50,71 +82,3 @@ class Console:
     def print(self, text: str) -> None:
         """Send text with the UART's line ends."""
         self.write(text.encode().replace(b"\n", b"\r\n"))
-
-
-def part(data: str | bytes, *limits: int) -> str | bytes:
-    """The part that write(data, n) or write(data, offset, n) of a MicroPython stream means."""
-    if not limits:
-        return data
-    offset, n = limits if len(limits) == 2 else (0, limits[0])
-    return data[offset : offset + n]
-
-
-class Output:
-    """sys.stdout and sys.stderr, which turn line ends into CR LF; their `buffer` does not."""
-
-    def __init__(self, console: Console, line_end: bytes = b"\r\n") -> None:
-        self._console = console
-        self._line_end = line_end
-
-    @property
-    def buffer(self) -> Output:
-        return Output(self._console, b"\n")
-
-    def write(self, data: str | bytes, *limits: int) -> int:
-        data = part(data, *limits)
-        raw = data.encode() if isinstance(data, str) else bytes(data)
-        self._console.write(raw.replace(b"\n", self._line_end))
-        return len(data)
-
-    def flush(self) -> None:
-        """Does nothing: every write is sent at once."""
-
-
-class Input:
-    """sys.stdin.buffer."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self.readable = console.available
-
-    def read(self, n: int = -1) -> bytes:
-        data = bytearray()
-        while len(data) != n:
-            data.append(self._console.get())
-        return bytes(data)
-
-    def readinto(self, buf: bytearray, n: int = -1) -> int:
-        data = Input.read(self, len(buf) if n < 0 else n)
-        buf[: len(data)] = data
-        return len(data)
-
-    def readline(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            line += Input.read(self, 1).replace(b"\r", b"\n")
-        return line
-
-
-class TextInput(Input):
-    """sys.stdin."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self.buffer = Input(console)
-
-    def read(self, n: int = -1) -> str:
-        return super().read(n).decode()
-
-    def readline(self) -> str:
-        return super().readline().decode()

@@ -1,12 +1,10 @@
 """Errors as MicroPython has them: numbers of the ESP32's C library, texts and tracebacks."""
 
-from __future__ import annotations
-
 import builtins
 import errno
 import re
 import sys
-from collections.abc import Iterator
+import traceback
 
 # newlib's sys/errno.h; the names are those that MicroPython's errno module knows
 _ERRNO = """
@@ -18,7 +16,6 @@ ERRNO = {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", _ERRNO
 NAMES = {number: name for name, number in ERRNO.items()}
 ENFILE = 23
 _UNNAMED = {"EPIPE": ERRNO["ECONNRESET"], "EISCONN": 127, "ENETUNREACH": 114, "ENFILE": ENFILE}
-_OF_ASYNCIO = ("CancelledError", "TimeoutError")
 
 
 class BoardOSError(builtins.OSError):
@@ -67,28 +64,22 @@ def describe(error: BaseException) -> str:
 
 def format_exception(error: BaseException, builtins_of_board: dict) -> str:
     """The traceback that MicroPython prints: frames of board code only."""
-    frames = [
-        f'  File "{name}", line {line}, in {function}\n' for name, line, function in _frames(error, builtins_of_board)
+    steps = [
+        (frame.f_code.co_filename, line, f", in {frame.f_code.co_name}")
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__builtins__") is builtins_of_board
     ]
     if isinstance(error, SyntaxError) and error.filename:
-        frames.append(f'  File "{error.filename}", line {error.lineno}\n')
+        steps.append((error.filename, error.lineno, ""))
+    frames = "".join(f'  File "{name}", line {line}{where}\n' for name, line, where in steps)
     head = "Traceback (most recent call last):\n" if frames else ""
-    return f"{head}{''.join(frames)}{_type_name(error, builtins_of_board)}: {describe(error)}\n"
-
-
-def _frames(error: BaseException, builtins_of_board: dict) -> Iterator[tuple[str, int, str]]:
-    step = error.__traceback__
-    while step:
-        code = step.tb_frame.f_code
-        if step.tb_frame.f_globals.get("__builtins__") is builtins_of_board:
-            yield code.co_filename, step.tb_lineno, code.co_name
-        step = step.tb_next
+    return f"{head}{frames}{_type_name(error, builtins_of_board)}: {describe(error)}\n"
 
 
 def _type_name(error: BaseException, builtins_of_board: dict) -> str:
     """The name of the exception's class, or of its nearest base that exists on the board."""
     for cls in type(error).__mro__:
         of_host = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
-        if not of_host or cls.__name__ in builtins_of_board or cls.__name__ in _OF_ASYNCIO:
+        if not of_host or cls.__name__ in builtins_of_board or cls.__name__ in ("CancelledError", "TimeoutError"):
             break
     return cls.__name__

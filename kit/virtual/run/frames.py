@@ -1,7 +1,5 @@
 """Frames between the chip and the process that runs its programs: kind, length, then that many bytes."""
 
-from __future__ import annotations
-
 import struct
 
 HEADER = struct.Struct("<BI")

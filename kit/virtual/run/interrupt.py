@@ -1,7 +1,5 @@
 """What may interrupt a running program: Ctrl-C and timers, as MicroPython's scheduler has them."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections import deque
@@ -9,6 +7,7 @@ from collections.abc import Callable
 
 OFF = -1  # no byte is an interrupt
 CTRL_C = 3
+SCHEDULER_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH: what timers ask for while so many calls wait is lost
 
 
 class Pending:
@@ -22,13 +21,13 @@ class Pending:
         self.char = OFF  # the received byte that means KeyboardInterrupt (micropython.kbd_intr)
         self.on_error: Callable[[Exception], None] = print  # takes what a scheduled call raises
         self._keyboard = False
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], None]] = deque(maxlen=SCHEDULER_DEPTH)
         self._depth = 0
         self._calling = False
 
     def install(self) -> None:
         """Take over SIGINT; one that comes from outside (a terminal's Ctrl-C) does nothing."""
-        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGINT, self._handle)
 
     def keyboard(self) -> None:
         self._keyboard = True
@@ -44,13 +43,12 @@ class Pending:
         else:  # Windows, where a signal always reaches the main thread
             signal.raise_signal(signal.SIGINT)
 
-    def _on_signal(self, *_: object) -> None:
-        if self._depth == 0:
-            self.handle()
-
-    def handle(self) -> None:
+    def _handle(self, *_: object) -> None:
         """Run what timers have scheduled, then raise KeyboardInterrupt if Ctrl-C was typed."""
-        while self._calls and not self._calling:
+        if self._depth:
+            return
+        waiting = 0 if self._calling else len(self._calls)  # what comes meanwhile has to wait, or they never end
+        for _ in range(waiting):
             self._calling = True
             try:
                 self._calls.popleft()()
@@ -73,8 +71,7 @@ class Pending:
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
-        if self._depth == 0 and (self._keyboard or self._calls):
-            self.handle()
+        self._handle()
 
 
 pending = Pending()

@@ -1,7 +1,5 @@
 """VfsLfs2 and its files (extmod/vfs_lfsx.c, vfs_lfsx_file.c of v1.26) over the littlefs library."""
 
-from __future__ import annotations
-
 import io
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,22 +9,14 @@ from littlefs.lfs import LFSFileFlag
 
 from .errors import BoardOSError, board_error
 from .interrupt import pending
+from .streams import Stream
 
 DIRECTORY, REGULAR = 0x4000, 0x8000  # st_mode
-NAME_MAX = 255
 IO_ERROR, READ_ONLY = -5, -30  # what a callback tells littlefs
 SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6  # ioctl of a block device
 # What MicroPython's VfsLfs2 uses unless it is told otherwise; times of change are not kept here.
 GEOMETRY = {"read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32, "block_cycles": 100}
-SEARCH = 512  # bytes that readline looks through at a time
-
 READ, WRITE = LFSFileFlag.rdonly, LFSFileFlag.wronly
-MODES = {
-    "r": READ,
-    "w": WRITE | LFSFileFlag.creat | LFSFileFlag.trunc,
-    "x": WRITE | LFSFileFlag.creat | LFSFileFlag.excl,
-    "a": WRITE | LFSFileFlag.creat | LFSFileFlag.append,
-}
 
 
 class Device:
@@ -101,15 +91,12 @@ class VfsLfs2:
     def umount(self) -> None:
         self.call(lfs.unmount)
 
-    def open(self, path: str, mode: str) -> File | TextFile:
+    def open(self, path: str, mode: str) -> io.IOBase:
         file = File(self, path, mode)
         return file if "b" in mode else TextFile(file)
 
     def ilistdir(self, path: str) -> Iterator[tuple]:
-        for info in self.call(_entries, path):
-            if info.name not in (".", ".."):
-                mode, size = _mode_and_size(info)
-                yield info.name, mode, 0, size
+        return ((info.name, *_mode_inode_size(info)) for info in self.call(_entries, path))
 
     def mkdir(self, path: str) -> None:
         self.call(lfs.mkdir, path)
@@ -123,67 +110,55 @@ class VfsLfs2:
         self.call(lfs.rename, old, new)
 
     def stat(self, path: str) -> tuple:
-        mode, size = _mode_and_size(self.call(lfs.stat, path))
+        mode, _, size = _mode_inode_size(self.call(lfs.stat, path))
         return (mode, 0, 0, 0, 0, 0, size, 0, 0, 0)
 
     def statvfs(self, path: str) -> tuple:
         size, count = self._config.block_size, self._config.block_count
         free = count - self.call(lfs.fs_size)
-        return (size, size, count, free, free, 0, 0, 0, 0, NAME_MAX)
+        return (size, size, count, free, free, 0, 0, 0, 0, 255)
 
 
 def _entries(fs: lfs.LFSFilesystem, path: str) -> list[lfs.LFSStat]:
     directory = lfs.dir_open(fs, path)
     found = list(iter(lambda: lfs.dir_read(fs, directory), None))
     lfs.dir_close(fs, directory)
-    return found
+    return [info for info in found if info.name not in (".", "..")]
 
 
-def _mode_and_size(info: lfs.LFSStat) -> tuple[int, int]:
+def _mode_inode_size(info: lfs.LFSStat) -> tuple[int, int, int]:
     """A folder's size is left by littlefs as whatever was in memory."""
-    return (REGULAR, info.size) if info.type == 1 else (DIRECTORY, 0)
+    return (REGULAR, 0, info.size) if info.type == 1 else (DIRECTORY, 0, 0)
 
 
-_open_files: weakref.WeakSet[File] = weakref.WeakSet()
+open_files = weakref.WeakSet()
 
 
-class File(io.RawIOBase):
+class File(Stream):
     """An open file of bytes; what is written is safe from a power cut after flush or close."""
 
     def __init__(self, vfs: VfsLfs2, path: str, mode: str) -> None:
         self._vfs = vfs
         self._handle = None
-        self._flags = _flags(mode)
-        self._handle = vfs.call(lfs.file_open, path, self._flags)
-        _open_files.add(self)
+        self._handle = vfs.call(lfs.file_open, path, mode)
+        open_files.add(self)
 
-    def _call(self, function: Callable, *args: object, needs: LFSFileFlag | int = 0) -> object:
+    def _call(self, function: Callable, *args: object, needs: int = 0) -> object:
         self._checkClosed()
-        if needs & ~self._flags:  # littlefs would end the process
+        if needs & ~self._handle.flags:  # littlefs would end the process
             raise board_error("EBADF")
         return self._vfs.call(function, self._handle, *args)
 
-    def readinto(self, buf: bytearray) -> int:
-        data = self._call(lfs.file_read, len(buf), needs=READ)
-        buf[: len(data)] = data
+    def receive(self, view: memoryview) -> int:
+        data = self._call(lfs.file_read, len(view), needs=READ)
+        view[: len(data)] = data
         return len(data)
-
-    def readall(self) -> bytes:
-        return self._call(lfs.file_read, max(0, self._call(lfs.file_size) - self.tell()), needs=READ)
-
-    def peek(self, n: int) -> bytes:
-        """Return what comes next without moving on; io.RawIOBase.readline looks for the line's end in it."""
-        start = self.tell()
-        data = self._call(lfs.file_read, SEARCH, needs=READ)
-        self.seek(start)
-        return data
 
     def write(self, data: bytes) -> int:
         return self._call(lfs.file_write, bytes(data), needs=WRITE)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._call(lfs.file_seek, offset, whence)
-        return self._call(lfs.file_tell)
+        return self._call(lfs.file_seek, offset, whence)
 
     def flush(self) -> None:
         if self._handle is not None:
@@ -209,17 +184,3 @@ class TextFile(io.TextIOWrapper):
 
     def write(self, text: str | bytes) -> int:
         return self.buffer.write(text.encode() if isinstance(text, str) else text)
-
-
-def close_files() -> None:
-    """Close what programs have left open, as a soft reset does."""
-    for file in list(_open_files):
-        file.__del__()
-
-
-def _flags(mode: str) -> LFSFileFlag:
-    kinds = [letter for letter in mode if letter in MODES]
-    if len(kinds) > 1:
-        raise ValueError
-    flags = MODES[kinds[0] if kinds else "r"]
-    return flags | READ | WRITE if "+" in mode else flags

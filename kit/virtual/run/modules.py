@@ -1,7 +1,5 @@
 """Small built-in modules: MicroPython's names and behaviour over this computer's libraries."""
 
-from __future__ import annotations
-
 import calendar
 import gc
 import hashlib
@@ -13,17 +11,16 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from types import ModuleType
 
 from .errors import ERRNO, NAMES
 from .interrupt import pending
-from .mounts import OF_FILE_SYSTEM, Mounts
 
 VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
 MACHINE = f"virtual board (CPython {sys.version_info.major}.{sys.version_info.minor}, no Xtensa code runs) with ESP32"
 EPOCH = 946684800  # 2000-01-01 in seconds since 1970: where the ESP32's clock starts
 TICKS = 1 << 30  # MICROPY_PY_TIME_TICKS_PERIOD
+
 # Modelled, not measured: what an ESP32 with Wi-Fi and a web server has left of its MicroPython heap.
 HEAP_FREE, HEAP_USED = 130_000, 36_000
 
@@ -39,15 +36,9 @@ SUBSETS = {
     "random": "choice getrandbits randint random randrange seed uniform",
     "re": "compile match search sub",
 }
-STRUCT_NAMES = ("calcsize", "pack", "pack_into", "unpack", "unpack_from")
+OF_STRUCT = "calcsize pack pack_into unpack unpack_from"
 
 _start = time.monotonic()
-
-
-def module(name: str, **names: object) -> ModuleType:
-    made = ModuleType(name)
-    made.__dict__.update(names)
-    return made
 
 
 def attrtuple(**fields: object) -> tuple:
@@ -90,9 +81,8 @@ class Hash:
         self._open().update(data)
 
     def digest(self) -> bytes:
-        digest = self._open().digest()
-        self._hash = None
-        return digest
+        final, self._hash = self._open(), None
+        return final.digest()
 
     def _open(self) -> object:
         if self._hash is None:
@@ -117,8 +107,15 @@ def _kbd_intr(char: int) -> None:
     pending.char = char
 
 
-# modules that need nothing of the board
+def _subset(name: str, items: str) -> dict[str, object]:
+    return {item: getattr(importlib.import_module(name), item) for item in items.split()}
+
+
+UNAME = attrtuple(sysname="esp32", nodename="esp32", release="1.26.0", version=RELEASE, machine=MACHINE)
+
+# names in the modules that need nothing of the board
 PLAIN = {
+    **{name: _subset(name, items) for name, items in SUBSETS.items()},
     "errno": {**ERRNO, "errorcode": NAMES},
     "gc": {
         "collect": gc.collect,
@@ -139,11 +136,9 @@ PLAIN = {
         "mem_info": lambda verbose=False: None,
         "schedule": lambda function, argument: pending.schedule(lambda: function(argument)),
     },
+    "os": {"sync": lambda: None, "urandom": os.urandom, "uname": lambda: UNAME},
     "platform": {"platform": lambda: f"MicroPython-{'.'.join(map(str, VERSION))}-virtual-with-CPython"},
-    "struct": {
-        name: _value_errors(getattr(struct, name))
-        for name in ("calcsize", "pack", "pack_into", "unpack", "unpack_from")
-    },
+    "struct": {name: _value_errors(getattr(struct, name)) for name in OF_STRUCT.split()},
     "time": {
         "time": lambda: _elapsed(1),
         "time_ns": lambda: _elapsed(1_000_000_000),
@@ -160,26 +155,3 @@ PLAIN = {
         "ticks_diff": lambda end, start: (end - start + TICKS // 2) % TICKS - TICKS // 2,
     },
 }
-
-
-def plain_module(name: str) -> ModuleType | None:
-    """Make a module that needs nothing of the board."""
-    if name in SUBSETS:
-        host = importlib.import_module(name)
-        return module(name, **{item: getattr(host, item) for item in SUBSETS[name].split()})
-    return module(name, **PLAIN[name]) if name in PLAIN else None
-
-
-def os_module(mounts: Mounts, vfs: dict) -> ModuleType:
-    version = ".".join(map(str, VERSION))
-    uname = attrtuple(sysname="esp32", nodename="esp32", release=version, version=RELEASE, machine=MACHINE)
-    return module(
-        "os",
-        **{name: getattr(mounts, name) for name in ("chdir", "getcwd", "ilistdir", "listdir", "rename")},
-        **{name: mounts.function(name) for name in OF_FILE_SYSTEM},
-        **vfs,
-        unlink=mounts.function("remove"),
-        sync=lambda: None,
-        urandom=os.urandom,
-        uname=lambda: uname,
-    )

@@ -1,14 +1,15 @@
 """The mount table and the functions of `os` and `vfs` that follow it (extmod/vfs.c of v1.26)."""
 
-from __future__ import annotations
-
+import functools
+import itertools
 import posixpath
 from collections.abc import Callable, Iterator
 
 from .errors import BoardOSError, board_error
 from .littlefs import DIRECTORY, VfsLfs2
 
-OF_FILE_SYSTEM = ("mkdir", "remove", "rmdir", "stat", "statvfs")  # functions of `os` that a file system has as methods
+OF_BOARD = ("chdir", "getcwd", "ilistdir", "listdir", "rename")  # functions of `os`
+OF_FILE_SYSTEM = ("mkdir", "remove", "rmdir", "stat", "statvfs")  # those that are methods of a file system, too
 
 
 class Mounts:
@@ -29,21 +30,25 @@ class Mounts:
                 return fs, path[len(point.rstrip("/")) :] or "/"
         raise board_error("ENODEV")
 
-    def function(self, name: str) -> Callable:
-        """Return the function of `os` that finds the file system of its path and calls the method of this name."""
+    def functions(self) -> dict[str, Callable]:
+        """Return what `os` takes from here."""
+        names = {name: getattr(self, name) for name in OF_BOARD}
+        names.update({name: functools.partial(self._call, name) for name in OF_FILE_SYSTEM})
+        return {**names, "unlink": names["remove"]}
 
-        def call(path: str) -> object:
-            fs, inner = self._find(path)
-            return getattr(fs, name)(inner)
-
-        return call
+    def _call(self, name: str, path: str) -> object:
+        fs, inner = self._find(path)
+        return getattr(fs, name)(inner)
 
     def mount(self, *args: object, readonly: bool = False, mkfs: bool = False) -> list | None:
         if not args:
             return [(fs, point) for point, fs in self._table]
         fs, point = args
         if not hasattr(fs, "mount"):
-            fs = _detect(fs)
+            try:
+                fs = VfsLfs2(fs)
+            except BoardOSError:
+                raise board_error("ENODEV") from None  # there is no FAT here
         fs.mount(readonly, mkfs)
         if any(f"{point}/".startswith(f"{taken}/") for taken, _ in self._table):
             raise board_error("EPERM")
@@ -75,10 +80,9 @@ class Mounts:
         return self._cwd
 
     def ilistdir(self, path: str = "") -> Iterator[tuple]:
-        if self._absolute(path) == "/":
-            yield from ((point[1:], DIRECTORY, 0) for point, _ in self._table if point != "/")
-        fs, inner = self._find(path)
-        yield from fs.ilistdir(inner)
+        inside = self._call("ilistdir", path)
+        points = [point[1:] for point, _ in self._table] if self._absolute(path) == "/" else []
+        return itertools.chain(((point, DIRECTORY, 0) for point in points if point), inside)
 
     def listdir(self, path: str = "") -> list:
         return [entry[0] for entry in self.ilistdir(path)]
@@ -97,11 +101,3 @@ class Mounts:
             return "directory" if fs.stat(inner)[0] & DIRECTORY else "file"
         except BoardOSError:
             return None
-
-
-def _detect(bdev: object) -> VfsLfs2:
-    """Open the file system on a block device; what is not littlefs is ENODEV, as there is no FAT here."""
-    try:
-        return VfsLfs2(bdev)
-    except BoardOSError:
-        raise board_error("ENODEV") from None

@@ -1,7 +1,5 @@
 """The REPL: raw, raw paste and friendly (shared/runtime/pyexec.c of v1.26)."""
 
-from __future__ import annotations
-
 import codeop
 from collections.abc import Callable
 
@@ -23,8 +21,7 @@ class Repl:
     """
 
     def __init__(self, console: Console, run: Callable[..., bool]) -> None:
-        self._console = console
-        self._run = run
+        self._console, self._run = console, run
         self.is_raw = False
 
     def loop(self) -> None:
@@ -103,8 +100,9 @@ class Repl:
                 if line:
                     line = bytearray(line.decode("utf-8", "ignore")[:-1].encode())
                     self._console.write(b"\b \b")
-            elif byte == b"\x1b":
-                self._skip_escape()
+            elif byte == b"\x1b" and self._get() == b"[":  # a cursor key: at least it does not end up in the line
+                while not b"@" <= self._get() <= b"~":
+                    pass
             elif byte >= b" " or byte == b"\t":
                 line += byte
                 self._console.write(byte)
@@ -115,12 +113,6 @@ class Repl:
         if end == CTRL_D:
             raise EOFError
         return line
-
-    def _skip_escape(self) -> None:
-        """Cursor keys are understood only so far that they do not end up in the line."""
-        if self._get() == b"[":
-            while not b"@" <= self._get() <= b"~":
-                pass
 
 
 def _is_incomplete(source: str) -> bool:

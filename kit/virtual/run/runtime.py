@@ -1,46 +1,49 @@
 """The interpreter on the chip: boot, programs, REPL, soft reset (ports/esp32/main.c of v1.26)."""
 
-from __future__ import annotations
-
 import gc
+import importlib
 import io
 import sys
 import warnings
 from collections.abc import Callable
-from types import ModuleType
+
+from kit import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .console import Console, Output, TextInput
+from .console import Console
 from .errors import format_exception
 from .interrupt import CTRL_C, pending
-from .modules import MACHINE, RELEASE, VERSION, IOBase, attrtuple, module, os_module, plain_module
+from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
 from .mounts import Mounts
 from .repl import Repl
-from .sockets import SELECT_NAMES, SOCKET_NAMES, Network, Socket
-from .space import Space
+from .sockets import SELECT_NAMES, SOCKET_NAMES, Socket, open_sockets
+from .space import BOARD_FOLDER, Space
+from .streams import Output, TextInput
 
+STAND_INS = ("esp32", "machine", "network")  # in the folder `board`; they live as long as the process, as C code does
 MPY_ABI = 11014  # sys.implementation._mpy of the ESP32's builds: .mpy version 6.3, xtensawin
-BUILD = "ESP32_GENERIC-OTA"
 EOF = b"\x04"  # ends output in the raw REPL
+HELP = """\
+This is a virtual board: your program runs as Python on this computer, with MicroPython's modules.
+CTRL-C interrupts a program, CTRL-D on an empty line does a soft reset."""
 
 
 class Runtime:
     """Runs the board's programs until the parent ends the process."""
 
     def __init__(self, settings: dict) -> None:
+        pending.install()
         self._console = Console()
-        self._chip = Chip(settings, self._console)
-        self._chip_modules: dict[str, object] = {"_chip": self._chip}
+        self._chip = Socket.chip = Chip(settings, self._console)
         self._repl = Repl(self._console, self._run_command)
-        self._stdin = TextInput(self._console)
         self._stdout = Output(self._console)
         self._old: list[object] = []
 
     def live(self) -> None:
         warnings.simplefilter("ignore")  # of this computer's Python; MicroPython has none
-        pending.install()
-        self._console.link.start()
+        sys.path.insert(0, str(BOARD_FOLDER))
+        sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
         self._console.print(f"virtual board: port 80 is reached at http://{self._chip.ip}:{self._chip.http}\n")
         while True:
             self._begin()
@@ -51,17 +54,16 @@ class Runtime:
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""
         self._mounts = Mounts()
-        own = {"print": self._print, "input": self._input, "help": self._help}
-        self._space = Space(self._mounts, own, self._built_in, self._chip_modules)
-        self._network = Socket.network = Network(self._chip.ip, self._chip.http, self._is_online)
+        own = {"print": self._print, "input": self._input, "help": lambda thing=None: self._print(HELP)}
+        self._space = Space(self._mounts, own, self._natives())
         sys.displayhook = self._show
         pending.on_error = self._print_exception
 
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
-        self._network.close_all()
-        littlefs.close_files()
+        for stream in [*open_sockets, *littlefs.open_files]:
+            stream.__del__()  # closes, and says nothing of what fails
         # What a task or generator would do in its `finally` must not run: on the chip its memory is just taken.
         self._old.append(self._space.modules.get("asyncio"))
         del self._space, self._mounts
@@ -73,15 +75,12 @@ class Runtime:
         """Run _boot, boot.py and main.py; return False when one of them asks for a soft reset."""
         if not self._execute(lambda: self._space.import_("_boot"), char=pending.char):
             return False
-        if not self._run_file("boot.py"):
-            return False
-        return self._repl.is_raw or not self._boot_passed or self._run_file("main.py")
-
-    def _run_file(self, path: str) -> bool:
-        if self._mounts.kind(path) != "file":
-            self._boot_passed = True
-            return True
-        return self._execute(lambda: self._space.run_file(path))
+        for path in ("boot.py", "main.py"):
+            if self._mounts.kind(path) == "file" and not self._execute(lambda path=path: self._space.run_file(path)):
+                return False
+            if self._repl.is_raw or self._failed:
+                break
+        return True
 
     def _run_command(self, source: str | bytes, kind: str, raw: bool) -> bool:
         return self._execute(lambda: self._space.run(source, "<stdin>", kind), EOF if raw else b"")
@@ -98,7 +97,7 @@ class Runtime:
         except KeyboardInterrupt as second:  # Ctrl-C once more, while the first one was on its way here
             error = second
         pending.disarm()
-        self._boot_passed = error is None
+        self._failed = error is not None
         self._console.write(end)
         if isinstance(error, SystemExit):
             return False
@@ -117,65 +116,49 @@ class Runtime:
 
     def _show(self, value: object) -> None:
         if value is not None:
-            self._space.builtins._ = value
+            self._space.names["_"] = value
             self._print(repr(value))
 
     def _input(self, prompt: str = "") -> str:
         self._print(prompt, end="")
         return self._repl.read_input()
 
-    def _help(self, thing: object = None) -> None:
-        self._print(
-            "This is a virtual board: your program runs as Python on this computer, with MicroPython's modules."
-        )
-        self._print("CTRL-C interrupts a program, CTRL-D on an empty line does a soft reset.")
+    # names in the built-in modules that work on the board
 
-    def _built_in(self, name: str) -> ModuleType | None:
+    def _natives(self) -> dict[str, dict | Callable]:
         vfs = {"mount": self._mounts.mount, "umount": self._mounts.umount, "VfsLfs2": littlefs.VfsLfs2}
-        makers = {
+        return {
+            **PLAIN,
+            **{name: lambda name=name: vars(importlib.import_module(name)) for name in STAND_INS},
             "asyncio": self._asyncio,
-            "io": lambda: module("io", open=self._mounts.open, IOBase=IOBase, StringIO=io.StringIO, BytesIO=io.BytesIO),
-            "os": lambda: os_module(self._mounts, vfs),
-            "select": lambda: module("select", **SELECT_NAMES),
-            "socket": lambda: module("socket", **SOCKET_NAMES, getaddrinfo=self._network.getaddrinfo),
+            "io": {"open": self._mounts.open, "IOBase": IOBase, "StringIO": io.StringIO, "BytesIO": io.BytesIO},
+            "os": {**PLAIN["os"], **vfs, **self._mounts.functions()},
+            "select": SELECT_NAMES,
+            "socket": SOCKET_NAMES,
             "sys": self._sys,
-            "vfs": lambda: module("vfs", **vfs),
+            "vfs": vfs,
         }
-        return makers[name]() if name in makers else plain_module(name)
 
-    def _sys(self) -> ModuleType:
+    def _sys(self) -> dict[str, object]:
         about = {"name": "micropython", "version": (*VERSION, ""), "_machine": MACHINE, "_mpy": MPY_ABI}
+        return {
+            "argv": [],
+            "byteorder": "little",
+            "exit": sys.exit,
+            "implementation": attrtuple(**about, _build="ESP32_GENERIC-OTA"),
+            "maxsize": 0x7FFFFFFF,
+            "modules": self._space.modules,
+            "path": self._space.path,
+            "platform": "esp32",
+            "print_exception": self._print_exception,
+            "stdin": TextInput(self._console),
+            "stdout": self._stdout,
+            "stderr": self._stdout,
+            "version": f"3.4.0; MicroPython {RELEASE}",
+            "version_info": (3, 4, 0),
+        }
 
-        def leave(value: object = None) -> None:
-            raise SystemExit(value)
+    def _asyncio(self) -> dict[str, object]:
+        from .tasks import asyncio_names  # a tenth of a second, which not every boot needs
 
-        return module(
-            "sys",
-            argv=[],
-            byteorder="little",
-            exit=leave,
-            implementation=attrtuple(**about, _build=BUILD),
-            maxsize=0x7FFFFFFF,
-            modules=self._space.modules,
-            path=self._space.path,
-            platform="esp32",
-            print_exception=self._print_exception,
-            stdin=self._stdin,
-            stdout=self._stdout,
-            stderr=self._stdout,
-            version=f"3.4.0; MicroPython {RELEASE}",
-            version_info=(3, 4, 0),
-        )
-
-    def _is_online(self) -> bool:
-        network = self._chip_modules.get("network")
-        return network is not None and network.WLAN().isconnected()
-
-    def _asyncio(self) -> ModuleType:
-        from .tasks import asyncio_module  # a tenth of a second, which not every boot needs
-
-        return asyncio_module(self._report)
-
-    def _report(self, text: str, error: BaseException) -> None:
-        self._print(text, end="")
-        self._print_exception(error)
+        return asyncio_names(self._print, self._print_exception)

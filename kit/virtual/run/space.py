@@ -1,11 +1,10 @@
 """Board space: the built-ins, modules and import rules that board code sees (py/builtinimport.c of v1.26)."""
 
-from __future__ import annotations
 import __future__
 
 import builtins
-import importlib.machinery
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -28,39 +27,27 @@ BUILTINS = """
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
 FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
-STAND_INS = ("esp32", "machine", "network")
 
 ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
-OTADATA = BOARD_FOLDER.parent.parent / "otadata.py"
 
 
 class Space:
     """One life of the interpreter, from boot or soft reset to the next soft reset.
 
     Args:
-        built_in: makes a built-in module by name, or returns None.
-        chip_modules: the stand-ins with their helpers; they live as long as the process, as C code does.
+        own: the board's own built-in functions.
+        natives: by the name of each built-in module the names in it, or a function that returns them.
     """
 
-    def __init__(
-        self, mounts: Mounts, own: dict, built_in: Callable[[str], ModuleType | None], chip_modules: dict
-    ) -> None:
-        self._mounts = mounts
+    def __init__(self, mounts: Mounts, own: dict, natives: dict) -> None:
+        self._mounts, self._natives = mounts, natives
         self.path = ["", ".frozen", "/lib"]
-        self.builtins = ModuleType("builtins")
-        self.modules: dict[str, ModuleType] = {"builtins": self.builtins}
-        self._built_in = built_in
-        self._chip_modules = chip_modules
-        names = self.builtins.__dict__
-        names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
-        names.update(own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
+        self.modules = {"builtins": ModuleType("builtins")}
+        self.names = vars(self.modules["builtins"])  # board code is known by them
+        self.names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
+        self.names.update(own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
         self.main = self._new_module("__main__")
-
-    @property
-    def names(self) -> dict:
-        """The dictionary of built-ins; board code is known by it."""
-        return self.builtins.__dict__
 
     def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:
         """Run board code in a module, `__main__` by default; annotations are not evaluated, as on the chip."""
@@ -82,7 +69,8 @@ class Space:
         self, name: str, globals: dict | None = None, locals: object = None, fromlist: tuple = (), level: int = 0
     ) -> ModuleType:
         if level:
-            name = _absolute(name, globals or {}, level)
+            package = globals["__name__"] if "__path__" in globals else globals["__name__"].rpartition(".")[0]
+            name = importlib.util.resolve_name("." * level + name, package)
         module = None
         parts = name.split(".")
         for count, part in enumerate(parts, 1):
@@ -98,7 +86,7 @@ class Space:
         if full in self.modules:
             return self.modules[full]
         if outer is None:
-            found = (part in FIXED and self._provide(part)) or self._search(part) or self._provide(part)
+            found = next(filter(None, self._sources(part)), None)
         else:
             found = self._stat(f"{outer.__path__}/{part}") if hasattr(outer, "__path__") else None
         if not found:
@@ -108,15 +96,15 @@ class Space:
             setattr(outer, part, module)
         return module
 
-    def _search(self, part: str) -> ModuleType | str | None:
+    def _sources(self, part: str) -> Iterator[ModuleType | str | None]:
+        """Yield what may be a module of this name, the path of its file or folder, or None."""
+        yield self._provide(part) if part in FIXED else None
         for entry in self.path:
             if entry == ".frozen":
-                found = self._provide(part) if part in FROZEN else None
+                yield self._provide(part) if part in FROZEN else None
             else:
-                found = self._stat(f"{entry}/{part}" if entry else part)
-            if found:
-                return found
-        return None
+                yield self._stat(f"{entry}/{part}" if entry else part)
+        yield self._provide(part)
 
     def _stat(self, path: str) -> str | None:
         """Return the path of a package or of a module's file."""
@@ -129,7 +117,7 @@ class Space:
         try:
             if not path.endswith((".py", ".mpy")):
                 module.__path__ = path
-                path = self._stat(path + "/__init__") or ""
+                path = self._stat(f"{path}/__init__") or ""
             if path.endswith(".mpy"):
                 raise ImportError(f"{path} is compiled for a chip; the virtual board runs .py files: build for it")
             if path:
@@ -141,41 +129,16 @@ class Space:
         return module
 
     def _provide(self, name: str) -> ModuleType | None:
-        """Return the built-in module of this name, made when it is first asked for."""
-        if name in FROZEN and name != "asyncio":
-            return self._frozen(name)
-        with pending:  # a host's package whose import was interrupted stays half imported
-            module = self._stand_in(name) if name in STAND_INS else self._built_in(name)
-        if module:
+        """Make the built-in or frozen module of this name."""
+        if name in self._natives:
+            names = self._natives[name]
+            module = ModuleType(name)
+            with pending:  # a host's package whose import was interrupted stays half imported
+                vars(module).update(names() if callable(names) else names)
             self.modules[name] = module
-        return module
-
-    def _frozen(self, name: str) -> ModuleType:
+            return module
+        if name not in FROZEN:
+            return None
         module = self._new_module(name)
         self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
         return module
-
-    def _stand_in(self, name: str) -> ModuleType:
-        """A module that is C on the chip: its frames are in no traceback, and it may import the chip's own modules."""
-        if name not in self._chip_modules:
-            path = OTADATA if name == "_otadata" else BOARD_FOLDER / f"{name}.py"
-            module = self._chip_modules[name] = ModuleType(name)
-            module.__builtins__ = {**self.names, "__import__": self._import_in_chip}
-            exec(importlib.machinery.SourceFileLoader(name, str(path)).get_code(name), module.__dict__)
-        return self._chip_modules[name]
-
-    def _import_in_chip(
-        self, name: str, globals: object = None, locals: object = None, fromlist: tuple = (), level: int = 0
-    ) -> ModuleType:
-        is_of_chip = name in STAND_INS or name.startswith("_")  # with an underscore: importable by stand-ins alone
-        return self._stand_in(name) if is_of_chip else self._provide(name)
-
-
-def _absolute(name: str, globals: dict, level: int) -> str:
-    package = globals["__name__"].split(".")
-    if "__path__" not in globals:
-        package.pop()
-    package = package[: len(package) - (level - 1)]
-    if not package:
-        raise ImportError("can't perform relative import")
-    return ".".join([*package, name] if name else package)

@@ -1,34 +1,27 @@
 """The board's asyncio: MicroPython's API (extmod/asyncio of v1.26) over this computer's event loop."""
 
-from __future__ import annotations
-
 import asyncio as host
-import builtins
-from collections.abc import Callable, Coroutine
-from types import ModuleType
+import contextlib
+from collections.abc import Callable
 
-from .errors import ERRNO, BoardOSError
-from .modules import module
-from .sockets import PIECE, Socket, rest_of_line
+from .errors import BoardOSError
+from .sockets import Socket, unless_blocked
+
+PIECE = 4096  # bytes received at a time, where as many as come are wanted
+LIKE_ON_THE_CHIP = ("CancelledError", "Event", "Lock", "TimeoutError", "current_task", "gather", "wait_for")
 
 
 class Loop(host.SelectorEventLoop):
     """The event loop of one life of the interpreter; tasks that are left when `run` returns go on with the next one."""
 
-    def __init__(self, report: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, print: Callable, print_exception: Callable) -> None:
         super().__init__()
-        self._report = report
-        self.tasks: set[host.Task] = set()
-
-    def create_task(self, coro: Coroutine, **options: object) -> host.Task:
-        task = super().create_task(coro, **options)
-        self.tasks.add(task)  # the host's loop alone would let go of it
-        task.add_done_callback(self.tasks.discard)
-        return task
+        self._print, self._print_exception = print, print_exception
 
     def default_exception_handler(self, context: dict) -> None:
         if isinstance(context.get("exception"), Exception):  # KeyboardInterrupt has gone to the caller of run
-            self._report(f"Task exception wasn't retrieved\nfuture: {context.get('future')}\n", context["exception"])
+            self._print(f"Task exception wasn't retrieved\nfuture: {context.get('future')}")
+            self._print_exception(context["exception"])
 
     def close(self) -> None:
         """Does nothing, as on the chip."""
@@ -42,7 +35,7 @@ async def _ready(socket: Socket, event: str) -> None:
     """Wait until a socket can be read ("reader") or written ("writer"), or is closed, which its next use reports."""
     number = socket.fileno()
     if number < 0:
-        return
+        return await sleep_ms(0)
     loop = host.get_running_loop()
     future = loop.create_future()
 
@@ -80,13 +73,17 @@ class Stream:
 
     aclose = wait_closed
 
-    async def _read(self, wanted: Callable[[bytearray], int]) -> bytes:
-        """Receive as Socket.fill does, but wait for what has not come yet."""
-        data = bytearray()
-        while True:
-            await _ready(self.s, "reader")
-            if self.s.fill(data, wanted):
-                return bytes(data)
+    async def _read(self, wanted: Callable[[bytes], int]) -> bytes:
+        """Receive as long as `wanted`, given what has come, returns how many bytes more it takes."""
+        data, piece = b"", None
+        while n := wanted(data):
+            if piece is None:
+                await _ready(self.s, "reader")
+            piece = self.s.read(n)
+            if piece == b"":
+                break
+            data += piece or b""
+        return data
 
     async def read(self, n: int = -1) -> bytes:
         if n < 0:
@@ -104,7 +101,7 @@ class Stream:
         return data
 
     async def readline(self) -> bytes:
-        return await self._read(rest_of_line)
+        return await self._read(lambda data: 0 if data.endswith(b"\n") else 1)
 
     def write(self, buf: bytes) -> None:
         sent = 0 if self.out_buf else self.s.write(buf) or 0
@@ -125,54 +122,36 @@ class Server:
     """The task that accepts the connections of a listening socket."""
 
     def __init__(self, socket: Socket, cb: Callable) -> None:
-        self._closed = False
         self.task = host.create_task(self._serve(socket, cb))
 
     async def _serve(self, socket: Socket, cb: Callable) -> None:
-        while True:
-            try:
+        with socket:
+            while True:
                 await _ready(socket, "reader")
-            except host.CancelledError:
-                socket.close()
-                if self._closed:
-                    return
-                raise
-            try:
-                connection, address = socket.accept()
-            except BoardOSError:
-                await sleep_ms(0)  # on the chip, too, this goes round and round while no socket is free
-                continue
-            connection.setblocking(False)
-            stream = Stream(connection, {"peername": address})
-            host.get_running_loop().create_task(cb(stream, stream))  # Loop keeps it
+                with contextlib.suppress(BoardOSError):  # on the chip, too, it goes round and round without a free one
+                    connection, address = socket.accept()
+                    connection.setblocking(False)
+                    stream = Stream(connection, {"peername": address})
+                    host.get_running_loop().create_task(cb(stream, stream))
 
     def close(self) -> None:
-        self._closed = True
         self.task.cancel()
 
     async def wait_closed(self) -> None:
-        await self.task
-
-
-def _socket() -> Socket:
-    socket = Socket()
-    socket.setblocking(False)
-    return socket
+        await host.wait([self.task])
 
 
 async def open_connection(name: str, port: int) -> tuple[Stream, Stream]:
-    stream = Stream(_socket())
-    try:
-        stream.s.connect((name, port))
-    except BoardOSError as error:
-        if error.errno != ERRNO["EINPROGRESS"]:
-            raise
+    stream = Stream(Socket())
+    stream.s.setblocking(False)
+    unless_blocked(stream.s.connect, (name, port))
     await _ready(stream.s, "writer")
     return stream, stream
 
 
 async def start_server(cb: Callable, name: str, port: int, backlog: int = 5) -> Server:
-    socket = _socket()
+    socket = Socket()
+    socket.setblocking(False)
     socket.bind((name, port))
     socket.listen(backlog)
     server = Server(socket, cb)
@@ -180,32 +159,25 @@ async def start_server(cb: Callable, name: str, port: int, backlog: int = 5) -> 
     return server
 
 
-def asyncio_module(report: Callable[[str, BaseException], None]) -> ModuleType:
-    """Make the module for one life of the interpreter; `report` prints a text and an exception."""
-    loops = [Loop(report)]  # the last one counts; a task that is thrown away would run its `finally`, so none is
+def asyncio_names(*prints: Callable) -> dict[str, object]:
+    """Return the module's names for one life of the interpreter; `prints` print a text and an exception."""
+    loops = [Loop(*prints)]  # the last one counts; a task that is thrown away would run its `finally`, so none is
 
     def new_event_loop() -> Loop:
-        loops.append(Loop(report))
+        loops.append(Loop(*prints))
         return loops[-1]
 
-    return module(
-        "asyncio",
-        CancelledError=host.CancelledError,
-        Event=host.Event,
-        Lock=host.Lock,
-        StreamReader=Stream,
-        StreamWriter=Stream,
-        TimeoutError=builtins.TimeoutError,
-        create_task=lambda coro: loops[-1].create_task(coro),
-        current_task=host.current_task,
-        gather=host.gather,
-        get_event_loop=lambda: loops[-1],
-        new_event_loop=new_event_loop,
-        open_connection=open_connection,
-        run=lambda coro: loops[-1].run_until_complete(coro),
-        sleep=lambda seconds: sleep_ms(seconds * 1000),
-        sleep_ms=sleep_ms,
-        start_server=start_server,
-        wait_for=host.wait_for,
-        wait_for_ms=lambda aw, timeout: host.wait_for(aw, timeout / 1000),
-    )
+    return {
+        **{name: getattr(host, name) for name in LIKE_ON_THE_CHIP},
+        "StreamReader": Stream,
+        "StreamWriter": Stream,
+        "create_task": lambda coro: loops[-1].create_task(coro),
+        "get_event_loop": lambda: loops[-1],
+        "new_event_loop": new_event_loop,
+        "open_connection": open_connection,
+        "run": lambda coro: loops[-1].run_until_complete(coro),
+        "sleep": lambda seconds: sleep_ms(seconds * 1000),
+        "sleep_ms": sleep_ms,
+        "start_server": start_server,
+        "wait_for_ms": lambda aw, timeout: host.wait_for(aw, timeout / 1000),
+    }

@@ -509,6 +509,23 @@ def test_a_timer_runs_at_the_prompt(raw):
     raw.until(b"later\r\n")
 
 
+def test_a_timer_that_is_stopped_does_not_fire(raw):
+    code = "from machine import Timer\nimport time\ncalls = []\n"
+    code += "t = Timer(0, mode=0, period=20, callback=calls.append)\nt.deinit()\n"
+    code += "Timer(1, mode=0, period=60, callback=lambda t: calls.append('last'))\n"
+    assert raw.run(code + "while not calls: time.sleep_ms(1)\nprint(calls)") == ("['last']\n", "")
+
+
+def test_a_timer_that_is_too_fast_leaves_time_for_the_program(raw):
+    code = "from machine import Timer\nimport time\n"
+    code += "t = Timer(0, period=1, callback=lambda t: time.sleep_ms(5))\nfor i in range(20): time.sleep_ms(1)\n"
+    assert raw.run(code + "print('through')") == ("through\n", "")
+    raw.send(b"print('GO')\nwhile True: pass" + CTRL_D)
+    raw.until(b"GO")
+    raw.send(CTRL_C)
+    raw.until(b"KeyboardInterrupt: \r\n\x04>")
+
+
 def test_pins_are_reported(raw):
     raw.run(
         "from machine import Pin\nled = Pin(2, Pin.OUT)\nled.on()\nled.value(0)\nled.toggle()\n"
@@ -591,6 +608,16 @@ def test_socket_errors_have_the_chips_numbers(raw):
         raw.value("s.close(), t(s.accept), t(socket.socket().connect, ('127.0.0.1', 80))")
         == "(None, OSError(9,), OSError(111,))"
     )
+
+
+def test_a_socket_that_does_not_block_reads_what_is_there(raw):
+    raw.run(CONNECT + "import socket\ns = socket.socket()\ns.bind(('', 80))\ns.listen(1)")
+    with socket.create_connection(("127.0.0.1", raw.http)) as client:
+        raw.run("c = s.accept()[0]\nc.setblocking(False)\nbuf = bytearray(4)")
+        assert raw.value("c.read(5), c.readinto(buf), c.readline(), c.read()") == "(None, None, None, None)"
+        client.sendall(b"line\nrest")
+        raw.run("c.setblocking(True)\nline = c.readline()\nrest = c.read(4)\nc.setblocking(False)")
+        assert raw.value("line, rest, c.read(1)") == r"(b'line\n', b'rest', None)"
 
 
 def test_asyncio(raw):
