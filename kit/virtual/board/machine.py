@@ -106,3 +106,19 @@ class Timer:
 
 
 _stop = {}  # functions, by the number of the timer
+
+
+class WDT:
+    """The watchdog: nothing stops it, and it goes on through a soft reset (machine_wdt.c)."""
+
+    def __init__(self, id=0, timeout=5000):
+        global _timeout
+        if id != 0:
+            raise ValueError
+        if timeout <= 0:
+            raise ValueError("WDT timeout too short")
+        _timeout = timeout
+        self.feed()
+
+    def feed(self):
+        _chip.watch(_timeout)

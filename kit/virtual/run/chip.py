@@ -11,8 +11,10 @@ from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
 
-HARD_RESET, SOFT_RESET = 2, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
+HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
+# the beginning of what ESP-IDF 5.4.2 says: components/esp_system/task_wdt/task_wdt.c
+WATCHDOG_BITES = b"\r\nE task_wdt: Task watchdog got triggered.\r\n"
 
 
 class Chip:
@@ -30,6 +32,8 @@ class Chip:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
         self._console, self._link = console, console.link
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
+        self._fed = threading.Event()
+        self._watchdog = threading.Thread(target=self._watch, daemon=True)
 
     def read(self, address: int, n: int) -> bytes:
         return self._link.request(frames.READ, struct.pack("<II", address, n))
@@ -60,6 +64,19 @@ class Chip:
         """Tell whether the board is on the Wi-Fi network."""
         network = sys.modules.get("network")
         return network is not None and network.WLAN().isconnected()
+
+    def watch(self, ms: int) -> None:
+        """Reset the chip in `ms`, unless this is called again by then: whatever the program does, and for good."""
+        self._patience = ms / 1000
+        self._fed.set()
+        if self._watchdog.ident is None:
+            self._watchdog.start()
+
+    def _watch(self) -> None:
+        while self._fed.wait(self._patience):
+            self._fed.clear()
+        self._link.send(frames.SERIAL, WATCHDOG_BITES)
+        self._link.send(frames.RESET, bytes([WDT_RESET]))
 
     def alarm(self, ms: float, again: bool, call: Callable[[], None]) -> Callable[[], None]:
         """Have `call` run between two steps of the program after `ms`, or every `ms`; return what puts an end to it."""

@@ -526,6 +526,33 @@ def test_a_timer_that_is_too_fast_leaves_time_for_the_program(raw):
     raw.until(b"KeyboardInterrupt: \r\n\x04>")
 
 
+@pytest.mark.parametrize("body", ["while True: pass", "time.sleep(100)", "asyncio.run(asyncio.sleep(100))", ""])
+def test_the_watchdog_bites_whatever_the_program_does(raw, body: str):
+    raw.send(f"import asyncio, machine, time\nmachine.WDT(timeout=50)\n{body}".encode() + CTRL_D)
+    assert raw.wait_for_reset() == 3
+    raw.until(b"E task_wdt: Task watchdog got triggered.\r\n")
+
+
+def test_a_watchdog_that_is_fed_does_not_bite(raw):
+    code = "import machine, time\nwdt = machine.WDT(timeout=2000)\nend = time.ticks_ms() + 3000\n"
+    code += "while time.ticks_ms() < end:\n  wdt.feed()\n  time.sleep_ms(10)\nprint('fed')"
+    assert raw.run(code) == ("fed\n", "")
+    assert raw.reset_cause is None
+
+
+def test_the_watchdog_goes_on_through_a_soft_reset(raw):
+    raw.run("import machine\nmachine.WDT(timeout=1000)")
+    raw.soft_reset()
+    assert raw.reset_cause is None
+    assert raw.wait_for_reset() == 3
+
+
+def test_a_watchdog_wants_a_timeout(raw):
+    for arguments, error in (("timeout=0", "ValueError: WDT timeout too short"), ("1", "ValueError: ")):
+        assert raw.run(f"import machine\nmachine.WDT({arguments})")[1].splitlines()[-1] == error
+    assert "AttributeError" in raw.run("machine.WDT.deinit")[1]
+
+
 def test_pins_are_reported(raw):
     raw.run(
         "from machine import Pin\nled = Pin(2, Pin.OUT)\nled.on()\nled.value(0)\nled.toggle()\n"
