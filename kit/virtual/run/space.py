@@ -11,10 +11,11 @@ from types import ModuleType
 from .errors import BoardOSError
 from .interrupt import pending
 from .mounts import Mounts
+from .streams import BUFFERS
 
 # py/modbuiltins.c; `print`, `open`, `input`, `help`, `execfile` and `__import__` are the board's own
 BUILTINS = """
-    __build_class__ bool bytes bytearray complex dict enumerate filter float frozenset int list map memoryview object
+    __build_class__ bool complex dict enumerate filter float frozenset int list map memoryview object
     property range reversed set slice str super tuple type zip classmethod staticmethod Ellipsis NotImplemented abs all
     any bin callable chr compile delattr dir divmod eval exec getattr setattr globals hasattr hash hex id isinstance
     issubclass iter len locals max min next oct ord pow repr round sorted sum True False None __debug__
@@ -46,7 +47,7 @@ class Space:
         self.modules = {"builtins": ModuleType("builtins")}
         self.names = vars(self.modules["builtins"])  # board code is known by them
         self.names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
-        self.names.update(own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
+        self.names.update(BUFFERS | own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
         self.main = self._new_module("__main__")
 
     def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:

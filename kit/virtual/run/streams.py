@@ -1,8 +1,31 @@
-"""Streams as MicroPython has them (py/stream.c of v1.26)."""
+"""Streams and buffers as MicroPython has them (py/stream.c, py/runtime.c of v1.26)."""
 
 import io
 
 from .console import Console
+
+# Bytes of MicroPython's heap that are in one piece, with Wi-Fi and a web server running (seen on 1.25 to 1.27).
+LARGEST_BLOCK = 104_000
+
+
+def allocate(n: int) -> None:
+    if n > LARGEST_BLOCK:
+        raise MemoryError(f"memory allocation failed, allocating {n} bytes")
+
+
+class _Buffer(type):
+    """Class of the board's `bytes` and `bytearray`: what they make fits the heap, and literals are instances, too."""
+
+    def __call__(cls, *args: object) -> bytes | bytearray:
+        if args and isinstance(args[0], int):
+            allocate(args[0])
+        return super().__call__(*args)
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return isinstance(thing, cls.__base__)
+
+
+BUFFERS = {cls.__name__: _Buffer(cls.__name__, (cls,), {"__module__": "builtins"}) for cls in (bytes, bytearray)}
 
 
 class Stream(io.RawIOBase):
@@ -21,6 +44,12 @@ class Stream(io.RawIOBase):
                 return done or got
             done += got
         return done
+
+    def read(self, n: int = -1) -> bytes | None:
+        allocate(n)
+        data = super().read(n)
+        allocate(len(data or b""))
+        return data
 
     def readline(self) -> bytes | None:
         line = b""

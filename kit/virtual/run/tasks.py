@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .errors import BoardOSError
 from .sockets import Socket, unless_blocked
+from .streams import allocate
 
 PIECE = 4096  # bytes received at a time, where as many as come are wanted
 LIKE_ON_THE_CHIP = ("CancelledError", "Event", "Lock", "TimeoutError", "current_task", "gather", "wait_for")
@@ -83,6 +84,7 @@ class Stream:
             if piece == b"":
                 break
             data += piece or b""
+            allocate(len(data))
         return data
 
     async def read(self, n: int = -1) -> bytes:

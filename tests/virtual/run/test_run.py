@@ -326,6 +326,30 @@ def test_a_file_is_not_used_against_its_mode(raw, code: str):
     assert raw.run("print('alive')") == ("alive\n", "")
 
 
+TOO_MUCH = "MemoryError: memory allocation failed, allocating {} bytes"
+
+
+@pytest.mark.parametrize("code", ["bytearray({})", "bytes({})", "open('boot.py', 'rb').read({})"])
+def test_what_does_not_fit_the_heap_is_a_memory_error(raw, code: str):
+    for n in (5_000_000, 110_000):
+        assert raw.run(code.format(n))[1].splitlines()[-1] == TOO_MUCH.format(n)
+    assert raw.run(code.format(100_000)) == ("", "")
+
+
+def test_a_file_larger_than_the_heap_is_not_read_whole(raw):
+    raw.run("f = open('big', 'wb')\nfor _ in range(150): f.write(bytes(1000))\nf.close()")
+    for mode in ("r", "rb"):
+        assert raw.run(f"open('big', '{mode}').read()")[1].splitlines()[-1].startswith("MemoryError: memory allocation")
+    assert raw.run("f = open('big', 'rb')\nn = 0\nwhile b := f.read(4096): n += len(b)\nprint(n)") == ("150000\n", "")
+
+
+def test_bytes_are_still_bytes(raw):
+    assert raw.value("isinstance(b'', bytes), isinstance(bytearray(2)[:1] + b'x', bytearray)") == "(True, True)"
+    assert raw.value("isinstance('', bytes), isinstance(b'', bytearray), bytes, bytes((65, 66)), bytearray(b'a')") == (
+        "(False, False, <class 'bytes'>, b'AB', bytearray(b'a'))"
+    )
+
+
 def test_folders(raw):
     raw.run("import os\nos.mkdir('d')\nos.mkdir('/d/e')\nopen('d/f', 'w').close()\nos.chdir('d')")
     assert raw.value("os.getcwd(), sorted(os.listdir()), os.stat('e')[0]") == "('/d', ['e', 'f'], 16384)"
@@ -645,6 +669,29 @@ def test_a_socket_that_does_not_block_reads_what_is_there(raw):
         client.sendall(b"line\nrest")
         raw.run("c.setblocking(True)\nline = c.readline()\nrest = c.read(4)\nc.setblocking(False)")
         assert raw.value("line, rest, c.read(1)") == r"(b'line\n', b'rest', None)"
+        assert raw.run("c.read(5_000_000)")[1].splitlines()[-1] == TOO_MUCH.format(5_000_000)
+
+
+def test_a_body_larger_than_the_heap_is_not_read_whole(raw):
+    code = """
+    import asyncio
+    async def serve(reader, writer):
+        try: await reader.read()
+        except MemoryError as error: print(error)
+        done.set()
+    async def main():
+        await asyncio.start_server(serve, '', 80)
+        print('READY')
+        await done.wait()
+    done = asyncio.Event()
+    asyncio.run(main())
+    """
+    raw.run(CONNECT)
+    raw.send(textwrap.dedent(code).encode() + CTRL_D)
+    raw.until(b"READY")
+    with socket.create_connection(("127.0.0.1", raw.http), timeout=20) as client:
+        client.sendall(bytes(200_000))
+        raw.until(b"memory allocation failed, allocating ")
 
 
 def test_asyncio(raw):
