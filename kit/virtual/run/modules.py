@@ -1,6 +1,7 @@
 """Small built-in modules: MicroPython's names and behaviour over this computer's libraries."""
 
 import calendar
+import collections
 import gc
 import hashlib
 import importlib
@@ -10,7 +11,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .errors import ERRNO, NAMES
 from .interrupt import pending
@@ -28,7 +29,6 @@ HEAP_FREE, HEAP_USED = 130_000, 36_000
 SUBSETS = {
     "array": "array",
     "binascii": "a2b_base64 b2a_base64 crc32 hexlify unhexlify",
-    "collections": "OrderedDict deque namedtuple",
     "heapq": "heapify heappop heappush",
     "math": "acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees e erf erfc exp expm1 fabs floor "
     "fmod frexp gamma inf isclose isfinite isinf isnan ldexp lgamma log log10 log2 modf nan pi pow radians sin sinh "
@@ -111,11 +111,17 @@ def _subset(name: str, items: str) -> dict[str, object]:
     return {item: getattr(importlib.import_module(name), item) for item in items.split()}
 
 
+def _deque(iterable: Iterable, maxlen: int) -> collections.deque:
+    """Neither argument may be missing on the chip (py/objdeque.c)."""
+    return collections.deque(iterable, maxlen)
+
+
 UNAME = attrtuple(sysname="esp32", nodename="esp32", release="1.26.0", version=RELEASE, machine=MACHINE)
 
 # names in the modules that need nothing of the board
 PLAIN = {
     **{name: _subset(name, items) for name, items in SUBSETS.items()},
+    "collections": {**_subset("collections", "OrderedDict namedtuple"), "deque": _deque},
     "errno": {**ERRNO, "errorcode": NAMES},
     "gc": {
         "collect": gc.collect,

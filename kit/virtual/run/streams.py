@@ -82,9 +82,6 @@ class Output:
         self._console.write(raw.replace(b"\n", self._line_end))
         return len(data)
 
-    def flush(self) -> None:
-        """Does nothing: every write is sent at once."""
-
 
 class Input(Stream):
     """sys.stdin.buffer."""

@@ -483,6 +483,12 @@ def test_names_that_the_chip_lacks_are_lacking(raw):
     )
 
 
+@pytest.mark.parametrize("code", ["sys.stdout.flush()", "collections.deque()", "collections.deque([])"])
+def test_what_only_a_larger_python_has_fails(raw, code: str):
+    assert raw.run(f"import collections, sys\n{code}")[1].splitlines()[-1].startswith(("AttributeError", "TypeError"))
+    assert raw.value("collections.deque((1, 2, 3), 2)[0]") == "2"
+
+
 def test_a_compiled_file_names_the_reason(raw):
     raw.run("open('c.mpy', 'wb').write(b'M\\x06')")
     assert "ImportError: c.mpy is compiled for a chip" in raw.run("import c")[1]
