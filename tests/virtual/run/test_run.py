@@ -287,6 +287,14 @@ def test_ctrl_c_can_be_data(raw):
     assert raw.value("x") == r"b'a\x03b'"
 
 
+def test_stdin_turns_carriage_returns_into_line_ends_and_its_buffer_does_not(raw):
+    raw.send(b"import sys\nprint('GO')\nx = sys.stdin.buffer.read(2), sys.stdin.read(2), sys.stdin.readline()" + CTRL_D)
+    raw.until(b"GO")
+    raw.send(b"\r\n\r\nline\r")
+    raw.until(b"\x04\x04>")
+    assert raw.value("x") == r"(b'\r\n', '\n\n', 'line\n')"
+
+
 def test_no_flash_request_is_torn_by_ctrl_c(raw, flash: bytearray):
     code = b"from esp32 import Partition\np = Partition('ota_1')\nn = 0\n"
     code += b"while True:\n  p.writeblocks(n % 384, b'%4096d' % n)\n  n += 1\n  if n == 3: print('GO')"
@@ -359,7 +367,12 @@ def test_folders(raw):
     assert raw.value("os.getcwd(), sorted(os.listdir())") == "('/', ['boot.py', 'd', 'g'])"
     raw.run("os.remove('g')\nos.rmdir('d')")
     assert raw.value("os.listdir('/')") == "['boot.py']"
-    for code, name in (("os.stat('g')", "ENOENT"), ("os.mkdir('boot.py')", "EEXIST"), ("os.chdir('q')", "ENOENT")):
+    for code, name in (
+        ("os.ilistdir('g')", "ENOENT"),
+        ("os.stat('g')", "ENOENT"),
+        ("os.mkdir('boot.py')", "EEXIST"),
+        ("os.chdir('q')", "ENOENT"),
+    ):
         assert name in raw.run(code)[1]
 
 
