@@ -17,6 +17,12 @@ SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6  # ioctl of a block devi
 # What MicroPython's VfsLfs2 uses unless it is told otherwise; times of change are not kept here.
 GEOMETRY = {"read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32, "block_cycles": 100}
 READ, WRITE = LFSFileFlag.rdonly, LFSFileFlag.wronly
+MODES = {  # of the library's own, "a" does not make the file
+    "r": READ,
+    "w": WRITE | LFSFileFlag.creat | LFSFileFlag.trunc,
+    "x": WRITE | LFSFileFlag.creat | LFSFileFlag.excl,
+    "a": WRITE | LFSFileFlag.creat | LFSFileFlag.append,
+}
 
 
 class Device:
@@ -140,7 +146,8 @@ class File(Stream):
     def __init__(self, vfs: VfsLfs2, path: str, mode: str) -> None:
         self._vfs = vfs
         self._handle = None
-        self._handle = vfs.call(lfs.file_open, path, mode)
+        flags = MODES[next((letter for letter in mode if letter in MODES), "r")]
+        self._handle = vfs.call(lfs.file_open, path, flags | READ | WRITE if "+" in mode else flags)
         open_files.add(self)
 
     def _call(self, function: Callable, *args: object, needs: int = 0) -> object:

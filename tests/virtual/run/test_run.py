@@ -322,6 +322,8 @@ def test_files(raw):
     raw.run("f.close()\nf = open('t.txt', 'a')\nn = f.write('ü')\nf.close()")
     assert raw.value("n, open('t.txt').read()") == "(2, 'one\\nTWO äö\\nthreeü')"
     assert "OSError: [Errno 17] EEXIST" in raw.run("open('t.txt', 'x')")[1]
+    assert raw.run("for mode in ('a', 'w+', 'x', 'ab'): open(mode + '.new', mode).close()") == ("", "")
+    assert "OSError: [Errno 2] ENOENT" in raw.run("open('none', 'r+')")[1]
     assert "ValueError" in raw.run("f.read()")[1]
     raw.run("big = open('big', 'wb')\nfor i in range(100): big.write(bytes([i]) * 1000)\nbig.close()")
     assert raw.value("__import__('hashlib').sha256(open('big', 'rb').read()).digest()[:2]")
