@@ -11,6 +11,7 @@ _HOMES = {
     "build": "kit.update_image",
     "new_app": "kit.application",
     "set_constant": "kit.application",
+    "read_function": "kit.application",
     "base_image": "kit.base",
     "AppImage": "kit.image",
     "PartitionTable": "kit.table",

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import textwrap
 import tokenize
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,21 @@ def set_constant(path: str | Path, name: str, value: str) -> str:
     changed = source[: found.start()] + f"{name} = {json.dumps(value)}" + source[found.end() :]
     path.write_text(changed, encoding="utf-8")
     return changed[found.start() :].split("\n", 1)[0]
+
+
+def read_function(path: str | Path, name: str) -> str:
+    """Return the source text of a function or method in a module, with the comment above it.
+
+    Raises:
+        ImageError: no such file, or no such function in it.
+    """
+    source = _decode(Path(path).name, read_file(path))
+    found = re.search(
+        rf"^((?: *#.*\n)*)( *)(?:async )?def {re.escape(name)}\(.*\n(?:\2 .*\n|\n(?=\2 ))*", source, re.MULTILINE
+    )
+    if not found:
+        raise ImageError(f"{path} has no function {name!r}.", "Check the name, or open the file.")
+    return textwrap.dedent(found[0]).rstrip()
 
 
 def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:

@@ -19,6 +19,7 @@ from kit.loader import download_mode
 from kit.ota import OtaClient
 from kit.port import open_port
 from kit.progress import Progress
+from kit.records import Records, read_records
 from kit.repl import NOT_FLASHED, Repl, raw_repl, restart
 from kit.settings import hash_password, settings
 from kit.table import OFFSET as TABLE_OFFSET
@@ -155,6 +156,14 @@ class Board:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
         with self.disturbed() as port, download_mode(port) as loader:
             return read_contents(loader.read, loader.flash_size, self.is_virtual)
+
+    def otadata(self) -> Records:
+        """Read the two records by which the bootloader picks a slot; the board restarts afterwards.
+
+        A version that has not confirmed itself yet loses its place by this restart, as by any other.
+        """
+        with self.disturbed() as port, download_mode(port) as loader:
+            return read_records(loader.read)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes of flash from `offset`; the board restarts afterwards.

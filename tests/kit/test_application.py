@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from littlefs import LittleFS
 
+import kit
 from kit import application
 from kit.application import new_app, set_constant, strip
 from kit.errors import ImageError
@@ -246,3 +247,38 @@ def test_set_constant_names_what_is_missing(app_folder: Path):
         set_constant(app_folder / "page.py", "SHAPE", "round")
     with pytest.raises(ImageError, match="There is no file"):
         set_constant(app_folder / "nothing.py", "COLOUR", "red")
+
+
+SOURCE = """\
+class Machine:
+    # Why it waits.
+    async def wait(self, seconds):
+        if seconds:
+
+            await sleep(seconds)
+        return seconds
+
+    def stop(self):
+        pass
+"""
+
+
+def test_a_function_is_shown_with_the_comment_above_it(tmp_path: Path):
+    (tmp_path / "machine.py").write_text(SOURCE)
+    assert kit.read_function(tmp_path / "machine.py", "wait").splitlines() == [
+        "# Why it waits.",
+        "async def wait(self, seconds):",
+        "    if seconds:",
+        "",
+        "        await sleep(seconds)",
+        "    return seconds",
+    ]
+    assert kit.read_function(tmp_path / "machine.py", "stop") == "def stop(self):\n    pass"
+
+
+def test_a_function_that_is_not_there(tmp_path: Path):
+    (tmp_path / "machine.py").write_text(SOURCE)
+    with pytest.raises(ImageError, match="has no function 'sto'"):
+        kit.read_function(tmp_path / "machine.py", "sto")
+    with pytest.raises(ImageError, match="There is no file"):
+        kit.read_function(tmp_path / "none.py", "stop")

@@ -157,6 +157,14 @@ def test_the_end_of_the_flash_is_the_end(board: Board):
             board.read(offset, size)
 
 
+def test_otadata_names_the_slot_that_runs(board: Board):
+    board.ready(2)
+    records = board.otadata()
+    assert records.active == 0
+    assert records.slots == ("ota_0", "ota_1")
+    assert "0          1  ota_0   VALID           right  <- active" in repr(records)
+
+
 def test_erase_leaves_nothing(board: Board, tmp_path: Path):
     board.ready(2)
     board.erase()
