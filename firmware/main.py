@@ -4,8 +4,11 @@ import sys
 
 import slot
 import starts
+import watchdog
 
 try:
+    if slot.is_unconfirmed():
+        watchdog.start()
     starts.count()
     slot.start()
 except slot.SlotError as error:

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import auth
+import image
 import settings
 import slot
 import starts
+import watchdog
 import web
 import wifi
 from esp32 import Partition
@@ -12,6 +15,7 @@ from esp32 import Partition
 PORT = 80
 _TEST_SECONDS = 60  # within which a new version must have passed its self-test
 _ANSWER_SECONDS = 5
+_FEED_SECONDS = 5
 _FAILURES = (OSError, slot.SlotError, asyncio.TimeoutError)
 
 
@@ -30,12 +34,29 @@ async def _main():
         slot.roll_back()
         return starts.clear()  # another version would not find one either
     starts.clear()
+    feeder = asyncio.create_task(_feed_watchdog())
     if slot.is_unconfirmed():
         await _start_on_probation(name, password)
     else:
         await _start(name, password)
+    _show_access()
+    await feeder
+
+
+async def _feed_watchdog():
     while True:
-        await asyncio.sleep(3600)
+        watchdog.feed()
+        await asyncio.sleep(_FEED_SECONDS)
+
+
+# The kit reads until the URL.
+def _show_access():
+    print("Web server started\n\nAccess Information")
+    if not image.is_virtual():
+        print(f"mDNS: http://{wifi.HOSTNAME}.local")
+    if not auth.is_password_set():
+        print("Password: the default one. Updates are refused until POST /password has changed it.")
+    print(f"URL: http://{wifi.ip()}")
 
 
 # The bootloader goes back to the old version unless this one confirms.
@@ -56,7 +77,6 @@ async def _start(name, password):
     _server = asyncio.create_task(web.app.start_server(port=PORT))
     while not await _answers():
         await asyncio.sleep(0.1)
-    print(f"URL: http://{wifi.ip()}")
 
 
 async def _answers():
@@ -73,12 +93,10 @@ async def _ask():
     try:
         writer.write(b"GET /info HTTP/1.0\r\n\r\n")
         await writer.drain()
-        status = await reader.readline()
-        await reader.read()
+        return await reader.readline()
     finally:
         writer.close()
         await writer.wait_closed()
-    return status
 
 
 # mark_app_valid marks the record that otadata follows. If the bootloader refused that slot and runs this one, it would
@@ -86,4 +104,5 @@ async def _ask():
 def _confirm():
     if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
         Partition.mark_app_valid_cancel_rollback()
+        watchdog.feed_by_timer()
         print("Update confirmed")

@@ -9,6 +9,7 @@ import _nvs
 import _otadata
 import slot
 import starts
+import watchdog
 from _upload import otadata
 from esp32 import NVS, Partition
 
@@ -212,6 +213,48 @@ def test_an_update_that_fails_goes_back_and_the_count_is_cleared():
     set_record(1, 2, _otadata.NEW)
     assert life(2, good, crashing) == [RESET_1, (0, "REPL")]
     assert starts._load() == (0, 0)
+
+
+def test_unconfirmed_start_runs_under_the_watchdog():
+    """From before the application's first line; nothing feeds it but the application."""
+    watched = []
+
+    def look():
+        watched.append(len(_chip.watched))
+        watchdog.feed()
+
+    start(look)
+    set_record(1, 2, _otadata.NEW)
+    start(look, look)
+    assert watched == [0, 1]
+    assert _chip.watched == [60_000, 60_000]
+    assert not _chip.alarms
+
+
+def test_boot_py_feeds_after_a_soft_reset():
+    """A timer has fed the watchdog, and a soft reset has ended the timer."""
+    boot_py(POWER_ON)
+    assert not _chip.watched
+    boot_py(SOFT)
+    assert _chip.watched == [60_000]
+    assert [ms for ms, _, _ in _chip.alarms] == [5_000]
+    for _ in range(3):
+        _chip.ring()
+    assert _chip.watched == [60_000] * 4
+
+
+def test_boot_py_does_not_feed_what_is_unconfirmed():
+    set_record(0, 1, _otadata.PENDING_VERIFY)
+    for cause in (POWER_ON, WATCHDOG, SOFT):
+        boot_py(cause)
+    assert not _chip.watched
+    assert not _chip.alarms
+
+
+def boot_py(cause):
+    _chip.reset_cause = cause
+    sys.modules.pop("boot", None)
+    __import__("boot")
 
 
 def test_starts_without_a_count():

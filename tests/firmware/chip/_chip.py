@@ -20,6 +20,9 @@ fail_at = None  # number of the operation that raises OSError
 cut_at = None  # number of the operation in the middle of which the power goes
 wrong_at = None  # number of the write that leaves a wrong byte
 
+alarms = []  # [ms, whether it rings again, function] of each timer that runs
+watched = []  # ms, each time that the watchdog was started or fed
+
 _file = None
 
 
@@ -96,3 +99,25 @@ def abort(message):
 
 def pin(number, value):
     pass
+
+
+def alarm(ms, again, call=None):
+    """A timer that only the test lets ring. Without `again` machine.Timer starts it anew."""
+    if call is None:
+        again, call = False, again
+    entry = [ms, again, call]
+    alarms.append(entry)
+    return lambda: entry in alarms and alarms.remove(entry)
+
+
+def watch(ms):
+    """The watchdog bites nobody here."""
+    watched.append(ms)
+
+
+def ring():
+    """Let all timers ring once."""
+    for entry in list(alarms):
+        if not entry[1]:
+            alarms.remove(entry)
+        entry[2]()
