@@ -122,6 +122,15 @@ def check(read, size, buf):
     return start, length
 
 
+def other(partition):
+    """Return the slot after a partition, None where the table has no second one."""
+    try:
+        found = partition.get_next_update()
+    except OSError:
+        return None
+    return None if found.info()[2] == partition.info()[2] else found
+
+
 def state(partition):
     """Return the state word that otadata has for a slot, UNDEFINED where it has none."""
     slots = len([p for p in Partition.find(Partition.TYPE_APP) if _OTA_0 <= p.info()[1] < 2 * _OTA_0])

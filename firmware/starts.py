@@ -10,23 +10,22 @@ from esp32 import NVS, Partition
 from micropython import const
 
 _MOST = const(3)  # starts in a row that a slot gets
-_BITS = const(7)  # of the count; 24 bits of the application's hash stand above it
+_STEP = const(128)  # above the count stand 24 bits of the application's hash
 _KEY = "starts"
 
 
 def _load():
     """Return 24 bits of the hash of the application that was counted, and the count."""
     try:
-        value = NVS("kit").get_i32(_KEY)
+        return divmod(NVS("kit").get_i32(_KEY), _STEP)
     except OSError:
         return 0, 0
-    return value >> _BITS, value & ((1 << _BITS) - 1)
 
 
 def _store(mark, starts):
     try:
         nvs = NVS("kit")
-        nvs.set_i32(_KEY, mark << _BITS | starts)
+        nvs.set_i32(_KEY, mark * _STEP + starts)
         nvs.commit()
     except OSError:
         pass
@@ -75,11 +74,10 @@ def leave():
 
 def _set_boot_other():
     """Make the other slot the boot slot, and tell whether that was possible."""
-    running = Partition(Partition.RUNNING)
+    other = slot.other(Partition(Partition.RUNNING))
+    if not other:
+        return False
     try:
-        other = running.get_next_update()
-        if other.info()[2] == running.info()[2]:
-            return False
         slot.check(slot.reader(other), other.info()[3], bytearray(slot.SECTOR))
         other.set_boot()  # looks at the app image too
     except (OSError, slot.SlotError):

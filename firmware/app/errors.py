@@ -1,30 +1,46 @@
-"""The refusals of the updater, under the names that the Arduino Update library has for them."""
+"""Refusals. Those of the updater have the names that the Arduino Update library has for them."""
 
-_STATUS = {
-    "SIZE": 413,
-    "SPACE": 413,
-    "ABORT": 400,
-    "MD5": 422,
-    "MAGIC_BYTE": 415,
-    "WRITE": 500,
-    "ACTIVATE": 422,
-    "VERSION": 409,
-    "BUSY": 409,
-    "UNCONFIRMED": 409,
-    "NO_PARTITION": 409,
-    "PASSWORD": 403,
+_AGAIN = "Send the image again."
+_BUILD = "Send the .bin file that kit.build() or `python -m kit build` makes."
+
+# UPDATE_ERROR_...: HTTP status, advice
+_KINDS = {
+    "SIZE": (413, "Send an update image, or make the application smaller."),
+    "SPACE": (413, "Send the image and nothing behind it, in a form as its last part."),
+    "ABORT": (400, "Check the connection to the board. " + _AGAIN),
+    "MD5": (422, _AGAIN),
+    "MAGIC_BYTE": (415, _BUILD),
+    "WRITE": (500, _AGAIN),
+    "ACTIVATE": (422, _BUILD),
+    "VERSION": (409, "Build a higher version, or add ?force=1 to the address."),
+    "BUSY": (409, "Wait until GET /progress says idle."),
+    "UNCONFIRMED": (409, "Wait until GET /info says VALID. " + _AGAIN),
+    "NO_PARTITION": (409, "Flash the OTA variant of MicroPython over USB: board.flash(image, erase=True)."),
+    "PASSWORD": (403, "POST password=admin123 and new=... to /password, or run board.install() over USB."),
 }
 
 
-class UpdateError(Exception):
-    """An update was refused: UPDATE_ERROR_<kind>, one sentence of cause, one of advice, an HTTP status."""
+class HttpError(Exception):
+    """A request was refused: HTTP status, name, one sentence of cause, one of advice, and headers of the answer."""
 
-    def __init__(self, kind, message, advice, status=None):
+    def __init__(self, status, name, message, advice, headers=None):
         super().__init__(message)
-        self.name = "UPDATE_ERROR_" + kind
+        self.status = status
+        self.name = name
         self.message = message
         self.advice = advice
-        self.status = status or _STATUS[kind]
+        self.headers = headers or {}
 
     def body(self):
+        """Return the answer to a client: a dict, or the bare message where it has no name."""
+        if self.name is None:
+            return self.message
         return {"error": self.name, "message": self.message, "advice": self.advice}
+
+
+class UpdateError(HttpError):
+    """An update was refused: UPDATE_ERROR_<kind>. Advice and status are the usual ones where none are given."""
+
+    def __init__(self, kind, message, advice=None, status=None):
+        usual = _KINDS[kind]
+        super().__init__(status or usual[0], "UPDATE_ERROR_" + kind, message, advice or usual[1])

@@ -11,7 +11,6 @@ _CHIP_ESP32 = const(0)
 _DESCRIPTOR = const(0x20)
 _DESCRIPTOR_MAGIC = const(0xABCD5432)
 _STAND_IN = "kit-stand-in"  # project of the image that the kit makes where no real one can be had
-_ADVICE = "Send the .bin file that kit.build() or `python -m kit build` makes."
 
 
 def is_virtual():
@@ -45,23 +44,17 @@ def describe(partition):
 def judge(head, size):
     """Return the app descriptor of an image of `size` bytes, or raise UPDATE_ERROR_MAGIC_BYTE."""
     if size < HEAD or head[0] != 0xE9:
-        raise UpdateError("MAGIC_BYTE", "This is no app image: it is too short, or does not start with 0xE9.", _ADVICE)
+        raise UpdateError("MAGIC_BYTE", "This is no app image: it is too short, or does not start with 0xE9.")
     found = descriptor(head)
     if not found:
-        raise UpdateError(
-            "MAGIC_BYTE",
-            "This is no app image: it has no app descriptor. A full firmware.bin starts with the bootloader instead.",
-            _ADVICE,
-        )
+        cause = "it has no app descriptor. A full firmware.bin starts with the bootloader instead."
+        raise UpdateError("MAGIC_BYTE", "This is no app image: " + cause)
     chip = struct.unpack_from("<H", head, 12)[0]
     if chip != _CHIP_ESP32:
-        raise UpdateError("MAGIC_BYTE", f"The image is for another chip (id {chip}), not for an ESP32.", _ADVICE)
+        raise UpdateError("MAGIC_BYTE", f"The image is for another chip (id {chip}), not for an ESP32.")
     if found["project"] == _STAND_IN and not is_virtual():
-        raise UpdateError(
-            "MAGIC_BYTE",
-            "The image is built on a stand-in, which runs on virtual boards only.",
-            "Build it for this board: kit.build(version, board=board).",
-        )
+        cause = "The image is built on a stand-in, which runs on virtual boards only."
+        raise UpdateError("MAGIC_BYTE", cause, "Build it for this board: kit.build(version, board=board).")
     return found
 
 
@@ -77,14 +70,13 @@ def _key(version):
 
 def check_version(version, running):
     """Raise UPDATE_ERROR_VERSION unless `version` is newer than the running one. Both: MAJOR.MINOR.PATCH[-pre]."""
-    advice = "Build a higher version, or add ?force=1 to the address."
     try:
         new = _key(version)
     except ValueError:
-        raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH.", advice)
+        raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH.")
     try:
         is_newer = new > _key(running)
     except ValueError:
         is_newer = True  # what runs was not built by the kit: anything may follow it
     if not is_newer:
-        raise UpdateError("VERSION", f"Version {version} is not newer than the running {running}.", advice)
+        raise UpdateError("VERSION", f"Version {version} is not newer than the running {running}.")

@@ -15,30 +15,26 @@ from micropython import const
 
 _SECTOR = const(4096)
 _ERASE = const(6)  # ioctl of a block device: erase one block
-_AGAIN = "Send the image again."
 
 
 class Updater:
-    """Writes the slot after `running`. `progress` is what GET /progress shows."""
+    """Writes `target`, the slot after `running`, None where there is none.
+
+    `progress` is what GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
+    """
 
     # Both buffers are taken once, while the heap is whole.
     def __init__(self, running):
         self.running = running
+        self.target = slot.other(running)
         self.version = image.describe(running)["version"]
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
+        self.token = None
         self._first = bytearray(_SECTOR)
         self._buffer = bytearray(_SECTOR)
 
     def is_busy(self):
         return self.progress["phase"] != "idle"
-
-    def target(self):
-        """Return the slot that an update goes to, None where the table has no second one."""
-        try:
-            target = self.running.get_next_update()
-        except OSError:
-            return None
-        return None if target.info()[2] == self.running.info()[2] else target
 
     async def receive(self, body, size, force=False, sha256=None, md5=None):
         """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
@@ -52,15 +48,12 @@ class Updater:
         Returns: dict of slot, version, bytes, seconds by phase.
         """
         if self.is_busy():
-            raise UpdateError("BUSY", "Another update is running.", "Wait until GET /progress says idle.")
+            raise UpdateError("BUSY", "Another update is running.")
         self.progress.update({"phase": "check", "received": 0, "written": 0, "size": size, "error": None})
         try:
-            result = await self._run(body, size, force, sha256, md5)
-            self.progress["phase"] = "restart"
-            print(f"Update Success: {size} bytes")
-            return result
+            return await self._run(body, size, force, sha256, md5)
         except OSError as error:
-            raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}.", _AGAIN))
+            raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
         except UpdateError as error:
             raise self._failed(error)
         finally:
@@ -75,55 +68,40 @@ class Updater:
     async def _run(self, body, size, force, sha256, md5):
         self._seconds = {"receive": 0, "write": 0, "verify": 0, "commit": 0}
         self._mark = time.ticks_ms()
-        target = self._checked_target(size)
+        self._check_target(size)
         self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
         await self._fill(body, self._first, min(size, _SECTOR))
         found = image.judge(self._first, size)
         if not force:
             image.check_version(found["version"], self.version)
 
-        self._enter("write")
+        self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))
-        target.ioctl(_ERASE, 0)
-        await self._write(body, size, target)
+        self.target.ioctl(_ERASE, 0)
+        await self._write(body, size)
         digest = self._sha.digest()
         if (sha256 and sha256 != digest) or (md5 and md5 != self._md5.digest()):
-            raise UpdateError("MD5", "The digest of the image is not the announced one.", _AGAIN)
+            raise UpdateError("MD5", "The digest of the image is not the announced one.")
 
-        self._enter("verify")
-        await self._verify(size, target, digest)
+        self.progress["phase"] = "verify"
+        await self._verify(size, digest)
         self._lap("verify")
-        self._enter("commit")
-        self._commit(size, target)
+        self.progress["phase"] = "commit"
+        self._commit(size)
         self._lap("commit")
+        self.progress["phase"] = "restart"
+        print(f"Update Success: {size} bytes")
         seconds = {name: milliseconds / 1000 for name, milliseconds in self._seconds.items()}
-        return {"slot": target.info()[4], "version": found["version"], "bytes": size, "seconds": seconds}
+        return {"slot": self.target.info()[4], "version": found["version"], "bytes": size, "seconds": seconds}
 
-    def _checked_target(self, size):
-        target = self.target()
-        if target is None:
-            raise UpdateError(
-                "NO_PARTITION",
-                "The partition table has no second slot.",
-                "Flash the OTA variant of MicroPython over USB: board.flash(image, erase=True).",
-            )
+    def _check_target(self, size):
+        if self.target is None:
+            raise UpdateError("NO_PARTITION", "The partition table has no second slot.")
         if slot.is_unconfirmed():
-            raise UpdateError(
-                "UNCONFIRMED",
-                "The running version is not confirmed yet, and the other slot is its way back.",
-                "Wait until GET /info says VALID, then send the image again.",
-            )
-        space = target.info()[3]
+            raise UpdateError("UNCONFIRMED", "The running version is not confirmed yet, and may need the other slot.")
+        _, _, _, space, label, _ = self.target.info()
         if not 0 < size <= space:
-            raise UpdateError(
-                "SIZE",
-                f"The image has {size} bytes, and the slot {target.info()[4]} takes 1 to {space}.",
-                "Send an update image, or make the application smaller.",
-            )
-        return target
-
-    def _enter(self, phase):
-        self.progress["phase"] = phase
+            raise UpdateError("SIZE", f"The image has {size} bytes, and the slot {label} takes 1 to {space}.")
 
     # Add the time since the last mark to a phase.
     def _lap(self, name):
@@ -138,8 +116,7 @@ class Updater:
         while done < n:
             got = await body.readinto(view[done:n])
             if not got:
-                message = "The upload ended after {received} of {size} bytes.".format(**self.progress)
-                raise UpdateError("ABORT", message, "Check the connection to the board. " + _AGAIN)
+                raise UpdateError("ABORT", "The upload ended after {received} of {size} bytes.".format(**self.progress))
             done += got
             self.progress["received"] += got
         self._sha.update(view[:n])
@@ -150,11 +127,11 @@ class Updater:
         self._lap("receive")
 
     # writeblocks erases a sector and writes it. The first one stays in its buffer.
-    async def _write(self, body, size, target):
+    async def _write(self, body, size):
         shown = 0
         for offset in range(_SECTOR, size, _SECTOR):
             await self._fill(body, self._buffer, min(_SECTOR, size - offset))
-            target.writeblocks(offset // _SECTOR, self._buffer)
+            self.target.writeblocks(offset // _SECTOR, self._buffer)
             self.progress["written"] = min(offset, size - _SECTOR)
             self._lap("write")
             tenth = self.progress["received"] * 10 // size
@@ -162,46 +139,47 @@ class Updater:
                 shown = tenth
                 print(f"Progress: {tenth}0%")
         if await body.readinto(memoryview(self._buffer)[:1]):
-            raise UpdateError("SPACE", "More bytes came than were announced.", _AGAIN)
+            raise UpdateError("SPACE", "More bytes came than were announced.")
 
     # Read the slot back, and look for the application as the next start will.
-    async def _verify(self, size, target, digest):
+    async def _verify(self, size, digest):
         view = memoryview(self._buffer)
         sha = hashlib.sha256(memoryview(self._first)[: min(size, _SECTOR)])
         for offset in range(_SECTOR, size, _SECTOR):
-            target.readblocks(offset // _SECTOR, self._buffer)
+            self.target.readblocks(offset // _SECTOR, self._buffer)
             sha.update(view[: min(_SECTOR, size - offset)])
             await asyncio.sleep(0)  # GET /progress is answered in between
         if sha.digest() != digest:
-            raise UpdateError("WRITE", "The flash does not hold what was written to it.", _AGAIN)
+            raise UpdateError("WRITE", "The flash does not hold what was written to it.")
         try:
-            slot.check(lambda offset, buf: self._read(target, offset, buf), size, self._buffer)
+            start, length = slot.check(self._read, size, self._buffer)
         except slot.SlotError as error:
-            raise UpdateError("ACTIVATE", f"The image cannot be started: {error}.", "Build it with kit.build().")
+            raise UpdateError("ACTIVATE", f"The image cannot be started: {error}.")
+        if start + length < size:  # as where a form has fields behind the file
+            raise UpdateError("SPACE", f"The image ends after {start + length} of {size} bytes.")
 
     # Read from the slot, the first sector from its buffer.
-    def _read(self, target, offset, buf):
+    def _read(self, offset, buf):
         view = memoryview(buf)
         held = max(0, min(len(view), _SECTOR - offset))
         view[:held] = memoryview(self._first)[offset : offset + held]
         if held < len(view):
-            target.readblocks(0, view[held:], offset + held)
+            self.target.readblocks(0, view[held:], offset + held)
 
-    def _commit(self, size, target):
+    def _commit(self, size):
         try:
-            target.writeblocks(0, self._first, 0)  # erased since rule 2
-            target.readblocks(0, self._buffer)
+            self.target.writeblocks(0, self._first, 0)  # erased since rule 2
+            self.target.readblocks(0, self._buffer)
             if self._buffer != self._first:
-                raise UpdateError("WRITE", "The flash does not hold what was written to it.", _AGAIN)
-            self._set_boot(target)
+                raise UpdateError("WRITE", "The flash does not hold what was written to it.")
+            self._set_boot()
         except Exception:
-            target.ioctl(_ERASE, 0)
+            self.target.ioctl(_ERASE, 0)
             raise
         self.progress["written"] = size
 
-    def _set_boot(self, target):
+    def _set_boot(self):
         try:
-            target.set_boot()
+            self.target.set_boot()
         except OSError as error:
-            message = f"The board does not take the image: {error.args[-1]}."
-            raise UpdateError("ACTIVATE", message, "Build it again with kit.build().")
+            raise UpdateError("ACTIVATE", f"The board does not take the image: {error.args[-1]}.")

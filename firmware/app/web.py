@@ -42,7 +42,7 @@ _size = _sketch_size()
 
 def info():
     """Return what GET /info answers."""
-    target = updater.target()
+    target = updater.target
     cause = machine.reset_cause()
     return {
         "name": about["project"],

@@ -2,6 +2,7 @@
 """The updater: what it takes, what it refuses, and what a power cut leaves."""
 
 import hashlib
+import os
 
 import _appimage
 import _chip
@@ -103,7 +104,7 @@ def test_writes_the_first_sector_last(path):
     assert all(address > OTA_1 for _, address in touched[1:-1])
 
 
-def test_is_busy_until_therestart(path):
+def test_is_busy_until_the_restart(path):
     send(path)
     progress = dict(web.updater.progress)
     error = error_of(UpdateError, send, path)
@@ -147,6 +148,7 @@ def test_refuses_what_is_no_app_image(path):
 
 def test_refuses_more_than_announced(path):
     assert refused(path, extra=1) == ("SPACE", 413)
+    assert refused(path, size=os.stat(path)[6] + 5000, extra=5000) == ("SPACE", 413)  # behind what the image needs
     assert not is_bootable(OTA_1)
 
 
@@ -205,6 +207,17 @@ def test_first_sector_that_fails(path):
     _chip.wrong_at = last
     assert refused(path, force=True) == ("WRITE", 500)
     assert not is_bootable(OTA_1)
+
+
+def test_otadata_that_fails(path):
+    """A whole image that was refused is not left bootable: nobody confirmed it, and nobody would look at it again."""
+    last = trial(path)
+    for number in (last + 1, last + 2):
+        restart()
+        _chip.fail_at = number
+        assert refused(path, force=True) == ("ACTIVATE", 422)
+        _chip.fail_at = None
+        assert not is_bootable(OTA_1)
 
 
 def test_power_cut_at_every_operation(path):
