@@ -2,49 +2,118 @@
 
 import asyncio
 
-from microdot import Microdot, Request
+from microdot import Microdot, Request, Response
 from micropython import const
 
-SECONDS = 10  # that a body may stall, and that one is discarded
+SECONDS = 10  # that a body may stall, that an answer may take to go out, and that a body is discarded
+HEAD_SECONDS = 5
+_HEAD = const(4096)  # bytes
+_CLIENTS = const(6)  # of 10 sockets: one listens, one is the self-test's, and what is evicted takes time to go
 _ANY = const(1 << 30)
 _SMALL = const(1024)  # bytes of a form
+_SURPLUS_SECONDS = 0.05
+_NONSENSE_SECONDS = 1  # for a client of which nobody knows what more it sends
 _GONE = (OSError, EOFError, asyncio.TimeoutError)  # MicroPython has no builtin TimeoutError
 
 
 # microdot would read bodies of up to 16 kB itself, without a limit in time and before anybody has logged in.
-Request.max_body_length = 0
+Request.max_body_length = float("-inf")
+Request.max_readline = _HEAD  # microdot: 2 kB
 
 
-class Body:
-    """The body of a request, read piece by piece. `left` counts the bytes that have not been read."""
+class Client:
+    """A connection and the one request that comes over it.
 
-    def __init__(self, request):
-        is_chunked = "Transfer-Encoding" in request.headers  # refused; its length is not known
-        self.left = _ANY if is_chunked else request.content_length
-        self._stream = request.stream
+    Handlers read the body, of which `left` bytes are still to come. The client is idle, and can be evicted, until its
+    head is complete and again once it was answered.
+    """
+
+    def __init__(self, reader, writer):
+        self.left = 0
+        self.task = asyncio.current_task()
+        self.is_idle = True
+        self._reader = reader
+        self._writer = writer
+        self._data = b""  # received, and not read yet
+        self._waits = False  # for "100 Continue"
+
+    async def serve(self, app):
+        """Answer the request."""
+        request = None
+        if await asyncio.wait_for(self._receive_head(), HEAD_SECONDS):
+            self.is_idle = False
+            request = await self._request(app)
+            response = await app.dispatch_request(request)  # microdot answers 400 to None
+        else:
+            response = Response("Request header fields too large", 431)
+        await asyncio.wait_for(response.write(self._writer), SECONDS)
+        self.is_idle = True
+        # Closing with unread data would reset the connection, and the client might lose the answer.
+        await asyncio.wait_for(self._discard(), SECONDS if request else _NONSENSE_SECONDS)
+
+    # microdot alone would take lines of any length and wait for them for ever.
+    async def _receive_head(self):
+        while b"\r\n\r\n" not in self._data:
+            if len(self._data) == _HEAD:
+                self.left = _ANY
+                return False
+            piece = await self._reader.read(_HEAD - len(self._data))
+            if not piece:
+                raise EOFError
+            self._data += piece
+        return True
+
+    async def _request(self, app):
+        """Return the request, None where it makes no sense: microdot answers 400 to that."""
+        self.left = _ANY
+        try:
+            request = await Request.create(app, self, self._writer, self._writer.get_extra_info("peername"))
+        except (ValueError, IndexError):
+            return None
+        if request.content_length < 0:
+            return None
+        if "Transfer-Encoding" not in request.headers:  # chunked is refused; its length is not known
+            self.left = request.content_length
         # microdot does not answer `Expect: 100-continue`, and curl then waits a second.
-        self._continue = request.headers.get("Expect", "").lower() == "100-continue" and request.sock[1]
+        self._waits = request.headers.get("Expect", "").lower() == "100-continue"
+        request.max_content_length = request.content_length  # microdot: 16 kB. The updater knows better what fits
+        request.g.client = self
+        return request
+
+    async def readline(self):
+        """Return the next line of the head; for microdot."""
+        line, _, self._data = self._data.partition(b"\r\n")
+        return line
 
     async def readinto(self, view):
         """Fill as much of `view` as the body has; return the number of bytes, 0 at its end or if the client is gone."""
+        if not self.left:
+            return await self._surplus(view)
         n = min(len(view), self.left)
         try:
-            if self._continue:
-                await self._continue.awrite(b"HTTP/1.1 100 Continue\r\n\r\n")
-                self._continue = None
+            if self._waits:
+                await self._writer.awrite(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._waits = False
             await asyncio.wait_for(self._fill(view[:n]), SECONDS)
         except _GONE:
             self.left = n = 0
         return n
 
-    async def discard(self):
-        """Read the rest of the body for up to 10 s: closing with unread data would reset the connection."""
-        try:
-            await asyncio.wait_for(self._skip(), SECONDS)
-        except _GONE:
-            self.left = 0
+    def unread(self, data):
+        """Put back what was read last."""
+        self._data = data + self._data
+        self.left += len(data)
 
-    async def _skip(self):
+    # Behind the end nothing comes, unless the client has sent more than it announced.
+    async def _surplus(self, view):
+        try:
+            n = await asyncio.wait_for(self._receive(view[:1]), _SURPLUS_SECONDS)
+        except _GONE:
+            return 0
+        self.left = _ANY if n else 0
+        return n or 0
+
+    async def _discard(self):
         view = memoryview(bytearray(1024))
         while self.left:
             await self._fill(view[: min(len(view), self.left)])
@@ -52,20 +121,28 @@ class Body:
     async def _fill(self, view):
         done = 0
         while done < len(view):
-            got = await self._stream.readinto(view[done:])
+            got = await self._receive(view[done:])
             if got == 0:
                 raise EOFError
             done += got or 0  # None: nothing was there yet
         self.left -= done
 
+    async def _receive(self, view):
+        if not self._data:
+            return await self._reader.readinto(view)
+        n = min(len(view), len(self._data))
+        view[:n] = self._data[:n]
+        self._data = self._data[n:]
+        return n
+
 
 async def fields(request):
     """Return the fields of a JSON or form body of up to 1 kB, {} where it has none."""
-    body = request.g.body
-    if not 0 < body.left <= _SMALL:
+    client = request.g.client
+    if not 0 < client.left <= _SMALL:
         return {}
-    data = bytearray(body.left)
-    if await body.readinto(memoryview(data)) < len(data):
+    data = bytearray(client.left)
+    if await client.readinto(memoryview(data)) < len(data):
         return {}
     request._body = bytes(data)  # microdot has no other way to parse what it has not read itself
     try:
@@ -75,25 +152,33 @@ async def fields(request):
     return found if isinstance(found, dict) else {}
 
 
-class _Answer:
-    """A response, and after it what is left of the request's body."""
-
-    def __init__(self, response, body):
-        self.status_code = response.status_code
-        self._response = response
-        self._body = body
-
-    async def write(self, stream):
-        await self._response.write(stream)
-        await self._body.discard()
-
-
 class Server(Microdot):
-    """microdot with bodies of any length (microdot: 16 kB), which handlers read from `request.g.body`."""
+    """microdot with few clients at a time, whose bodies have any length: handlers read them from `request.g.client`."""
 
-    async def dispatch_request(self, request):
-        if not request:
-            return await super().dispatch_request(request)
-        request.max_content_length = request.content_length  # the updater knows better what fits
-        request.g.body = Body(request)
-        return _Answer(await super().dispatch_request(request), request.g.body)
+    def __init__(self):
+        super().__init__()
+        self._clients = []  # the oldest first
+
+    async def handle_request(self, reader, writer):
+        client = Client(reader, writer)
+        try:
+            if self._has_room():
+                self._clients.append(client)
+                await client.serve(self)
+        except _GONE + (asyncio.CancelledError,):
+            pass
+        finally:
+            if client in self._clients:
+                self._clients.remove(client)
+            await writer.aclose()
+
+    def _has_room(self):
+        """Tell whether one more client can come; if there are too many, the oldest idle one is evicted."""
+        if len(self._clients) < _CLIENTS:
+            return True
+        for client in self._clients:
+            if client.is_idle:
+                self._clients.remove(client)
+                client.task.cancel()
+                return True
+        return False

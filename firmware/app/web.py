@@ -138,7 +138,7 @@ async def update(request):
         _check(request)
         sha256, md5 = _digests(request.headers)
         result = await updater.receive(
-            request.g.body, request.content_length, request.args.get("force") == "1", sha256, md5
+            request.g.client, request.content_length, request.args.get("force") == "1", sha256, md5
         )
     except UpdateError as error:
         if is_first:

@@ -31,6 +31,7 @@ HEAP = "120wk"
 FLASH_SIZE = 0x400000
 DROM, IRAM = 0x3F400020, 0x40080000
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
+PASSWORD = "a password of our own"
 APPLICATION = "def run():\n    print('APPLICATION RUNS')\n"
 
 
@@ -210,26 +211,79 @@ class Board:
         self._session.close()
 
     def get(self, path: str, **options) -> requests.Response:
-        return self._session.get(f"http://127.0.0.1:{self.port}{path}", timeout=30, **options)
+        return self._request("GET", path, **options)
 
     def post(self, path: str, **options) -> requests.Response:
+        return self._request("POST", path, **options)
+
+    def _request(self, method: str, path: str, **options) -> requests.Response:
         self._session.cookies.clear()
-        return self._session.post(f"http://127.0.0.1:{self.port}{path}", timeout=60, **options)
+        options = {"timeout": 60, "allow_redirects": False} | options
+        return self._session.request(method, f"http://127.0.0.1:{self.port}{path}", **options)
 
     def log_in(self, password: str) -> None:
         self.token = self.post("/login", json={"password": password}).json()["token"]
 
-    def update(self, data: object, headers: dict[str, str] | None = None) -> requests.Response:
-        return self.post("/update", data=data, headers=(headers or {}) | {"Authorization": f"Bearer {self.token}"})
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def update(self, data: object, headers: dict[str, str] | None = None, **options) -> requests.Response:
+        return self.post("/update", data=data, headers=(headers or {}) | self.bearer, **options)
 
     def progress(self) -> dict:
-        return self.get("/progress", headers={"Authorization": f"Bearer {self.token}"}).json()
+        return self.get("/progress", headers=self.bearer).json()
 
     def wait_until(self, is_so: Callable[[dict], bool]) -> None:
         """Return once GET /progress shows what is wanted."""
         end = time.monotonic() + 30
         while not is_so(self.progress()):
             assert time.monotonic() < end, self.output()
+
+    def connect(self, *lines: str, data: bytes = b"") -> socket.socket:
+        """Open a connection and send a head, if there are lines, and a part of a body."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        if lines:
+            connection.sendall("\r\n".join((*lines, "", "")).encode() + data)
+        return connection
+
+    def start_upload(self, size: int, data: bytes, *headers: str) -> socket.socket:
+        """Send the head of a POST /update that announces `size` bytes, and a part of its body."""
+        authorization = f"Authorization: Bearer {self.token}"
+        return self.connect("POST /update HTTP/1.1", f"Content-Length: {size}", authorization, *headers, data=data)
+
+    def records(self) -> list[tuple[int, int]]:
+        """The two records of otadata as (seq, state)."""
+        with self.flash.open("rb") as file:
+            file.seek(OTADATA)
+            return [(record.seq, record.state) for record in otadata.parse(file.read(otadata.SIZE))]
+
+
+@pytest.fixture
+def board(interpreter, make_flash, serve) -> Board:
+    """A running board with version 1.0.0 and the OTA password PASSWORD."""
+    return serve(interpreter, make_flash(), password=PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def large() -> Callable[[str], UpdateImage]:
+    """Function that builds an update image of real size: 1.25 MB of app image, and the kit's own application."""
+    base = image_set()
+    return cache(lambda version: build(version, base=base))
+
+
+@pytest.fixture
+def assert_refused() -> Callable[[requests.Response, int, str], None]:
+    """Function that looks at an answer: status, error, and a sentence each of cause and advice."""
+
+    def look(response: requests.Response, status: int, error: str) -> None:
+        assert response.status_code == status, response.text
+        answer = response.json()
+        assert answer["error"] == error
+        assert answer["message"].endswith(".")
+        assert answer["advice"].endswith(".")
+
+    return look
 
 
 @pytest.fixture
@@ -238,8 +292,14 @@ def serve() -> Iterator[Callable[..., Board]]:
     boards = []
 
     def start(
-        interpreter: Interpreter, flash: Path, *arguments: object, body: str = "serve", until: str = "URL: http://"
+        interpreter: Interpreter,
+        flash: Path,
+        *arguments: object,
+        body: str = "serve",
+        until: str = "URL: http://",
+        **options: object,
     ) -> Board:
+        arguments += tuple(f"{name}={value}" for name, value in options.items())
         # The port stays bound until the board listens on it, so that nobody else gets it.
         with socket.socket() as reserved:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

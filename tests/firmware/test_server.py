@@ -4,16 +4,11 @@ import base64
 import hashlib
 import socket
 import struct
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
-import pytest
 import requests
 
 from kit import otadata
-from kit.standin import image_set
-from kit.update_image import UpdateImage, build
 
 PASSWORD, WIFI_PASSWORD = "a password of our own", "virtual-password"
 WRONG_DIGESTS = (
@@ -25,31 +20,11 @@ WRONG_DIGESTS = (
     ("Content-Digest", "sha-256="),
 )
 VALID, PENDING_VERIFY, NEW = otadata.VALID, otadata.PENDING_VERIFY, otadata.NEW
-OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
-BOTH = [(1, VALID), (2, PENDING_VERIFY)]
-
-
-@pytest.fixture(scope="session")
-def large() -> Callable[[str], UpdateImage]:
-    """Function that builds an update image of real size: 1.25 MB of app image, and the kit's own application."""
-    base = image_set()
-    return cache(lambda version: build(version, base=base))
-
-
-@pytest.fixture
-def board(interpreter, make_flash, serve):
-    """A running board with version 1.0.0 and an OTA password."""
-    return serve(interpreter, make_flash(), PASSWORD)
+OTADATA, OTA_1 = 0xD000, 0x190000
 
 
 def content_digest(data: bytes) -> dict[str, str]:
     return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"}
-
-
-def records(flash: Path) -> list[tuple[int, int]]:
-    with flash.open("rb") as file:
-        file.seek(OTADATA)
-        return [(record.seq, record.state) for record in otadata.parse(file.read(otadata.SIZE))]
 
 
 def assert_refused(response: requests.Response, status: int, error: str) -> None:
@@ -121,13 +96,13 @@ def test_strangers(board, image_file: Path) -> None:
 
 
 def test_default_password(interpreter, make_flash, serve, image_file: Path) -> None:
-    board = serve(interpreter, make_flash(), "")
+    board = serve(interpreter, make_flash())
     board.log_in("admin123")
     assert_refused(board.update(image_file.read_bytes()), 403, "UPDATE_ERROR_PASSWORD")
 
 
 def test_change_of_password(interpreter, make_flash, serve, image_file: Path) -> None:
-    board = serve(interpreter, make_flash(), "")
+    board = serve(interpreter, make_flash())
     change = {"password": "admin123", "new": PASSWORD}
     assert_refused(board.post("/password", data=change), 401, "UNAUTHORIZED")
     board.log_in("admin123")
@@ -150,7 +125,7 @@ def test_update_of_real_size(interpreter, make_flash, serve, large) -> None:
     new = large("1.1.0")
     assert new.size > 1_350_000
     flash = make_flash(slot_0=large("1.0.0").data)
-    board = serve(interpreter, flash, PASSWORD)
+    board = serve(interpreter, flash, password=PASSWORD)
     board.log_in(PASSWORD)
     response = board.update(new.data, headers=content_digest(new.data) | {"x-MD5": new.md5})
     assert response.status_code == 200, board.output()
@@ -159,7 +134,7 @@ def test_update_of_real_size(interpreter, make_flash, serve, large) -> None:
     assert set(answer["seconds"]) == {"receive", "write", "verify", "commit"}
 
     assert board.wait() == 42, board.output()  # machine.reset
-    assert records(flash) == [(1, VALID), (2, NEW)]
+    assert board.records() == [(1, VALID), (2, NEW)]
     data = flash.read_bytes()
     assert data[OTA_1 : OTA_1 + new.size] == new.data
     for line in ("Progress: 10%", "Progress: 100%", f"Update Success: {new.size} bytes", "Rebooting...", "RESET 2"):
@@ -168,11 +143,11 @@ def test_update_of_real_size(interpreter, make_flash, serve, large) -> None:
     with flash.open("r+b") as file:  # what the bootloader does
         file.seek(OTADATA + 0x1000)
         file.write(otadata.pack(2, PENDING_VERIFY))
-    board = serve(interpreter, flash, PASSWORD, OTA_1)
+    board = serve(interpreter, flash, password=PASSWORD, running=OTA_1)
     board.wait_for("Update confirmed")
     info = board.get("/info").json()
     assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
-    assert records(flash) == [(1, VALID), (2, VALID)]
+    assert board.records() == [(1, VALID), (2, VALID)]
     lines = board.output().splitlines()
     assert "Firmware Version: 1.1.0" in lines
     assert "URL: http://127.0.0.1" in lines
@@ -197,7 +172,7 @@ def test_refusals(board, make_image, image_file: Path) -> None:
     for name, value in WRONG_DIGESTS:
         assert_refused(board.update(data, headers={name: value}), 422, "UPDATE_ERROR_MD5")
     assert_refused(board.update(iter([data])), 411, "UPDATE_ERROR_SIZE")  # chunked
-    assert records(board.flash) == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
+    assert board.records() == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
     cookie = {"cookies": {"token": board.token}}
     board.log_in(PASSWORD)
     assert board.post("/password", data={"password": PASSWORD, "new": PASSWORD + "!"}, **cookie).status_code == 200
@@ -206,54 +181,26 @@ def test_refusals(board, make_image, image_file: Path) -> None:
     assert board.post("/update?force=1", data=make_image("1.0.0").data, **basic).json()["version"] == "1.0.0"
 
 
-def start_upload(board, size: int, data: bytes, *headers: str) -> socket.socket:
-    """Send the head of a POST /update, and a part of its body."""
-    connection = socket.create_connection(("127.0.0.1", board.port), timeout=20)
-    lines = ("POST /update HTTP/1.1", f"Content-Length: {size}", f"Authorization: Bearer {board.token}", *headers)
-    connection.sendall("\r\n".join((*lines, "", "")).encode() + data)
-    return connection
-
-
 def test_dropped_upload(board, large, image_file: Path) -> None:
     """The old version goes on serving, and the next upload works."""
     data = large("1.1.0").data
     board.log_in(PASSWORD)
-    connection = start_upload(board, len(data), data[:500_000])
+    connection = board.start_upload(len(data), data[:500_000])
     board.wait_until(lambda progress: progress["written"] > 300_000)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
     connection.close()
     board.wait_until(lambda progress: progress["error"] == "UPDATE_ERROR_ABORT" and progress["phase"] == "idle")
     assert board.get("/info").json()["version"] == "1.0.0"
-    assert records(board.flash) == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
+    assert board.records() == [(1, VALID), (0xFFFFFFFF, 0xFFFFFFFF)]
     assert board.update(image_file.read_bytes()).json()["slot"] == "ota_1"
-
-
-def test_small_bodies_follow_the_same_rules(interpreter, make_flash, serve) -> None:
-    board = serve(interpreter, make_flash(), PASSWORD, OTA_0, WIFI_PASSWORD, 60, 0.5)
-    board.log_in(PASSWORD)
-    for path in ("/login", "/update"):
-        with socket.create_connection(("127.0.0.1", board.port), timeout=20) as stalled:
-            lines = (f"POST {path} HTTP/1.1", "Content-Length: 500", f"Authorization: Bearer {board.token}")
-            stalled.sendall("\r\n".join((*lines, "", "")).encode() + b"short")
-            assert (b"401" if path == "/login" else b"UPDATE_ERROR_ABORT") in stalled.makefile("rb").read()
-    with start_upload(board, 300, b"\xe9" * 100) as cut:
-        cut.shutdown(socket.SHUT_WR)
-        assert b"UPDATE_ERROR_ABORT" in cut.makefile("rb").read()
-    body = b"password=guess"
-    head = f"POST /login HTTP/1.1\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", board.port), timeout=20) as polite:
-        polite.sendall(head.encode())
-        assert polite.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        polite.sendall(body)
-        assert b"401" in polite.makefile("rb").readline()
 
 
 def test_stalled_upload(interpreter, make_flash, serve, large) -> None:
     """A client that stays, and sends nothing more, does not hold the updater."""
-    board = serve(interpreter, make_flash(), PASSWORD, OTA_0, WIFI_PASSWORD, 60, 0.3)
+    board = serve(interpreter, make_flash(), password=PASSWORD, stall=0.3)
     board.log_in(PASSWORD)
     data = large("1.1.0").data
-    with start_upload(board, len(data), data[:100_000]) as connection:
+    with board.start_upload(len(data), data[:100_000]) as connection:
         assert b" 400 " in connection.recv(100)
         assert board.progress()["error"] == "UPDATE_ERROR_ABORT"
 
@@ -261,7 +208,7 @@ def test_stalled_upload(interpreter, make_flash, serve, large) -> None:
 def test_busy(board, large, image_file: Path) -> None:
     data = large("1.1.0").data
     board.log_in(PASSWORD)
-    with start_upload(board, len(data), data[:100_000]):
+    with board.start_upload(len(data), data[:100_000]):
         board.wait_until(lambda progress: progress["phase"] == "write")
         assert_refused(board.update(image_file.read_bytes()), 409, "UPDATE_ERROR_BUSY")
         assert board.progress()["phase"] == "write"
@@ -273,56 +220,7 @@ def test_expect_100_continue(board, image_file: Path) -> None:
     """curl asks before it sends a large body."""
     data = image_file.read_bytes()
     board.log_in(PASSWORD)
-    with start_upload(board, len(data), b"", "Expect: 100-continue") as connection:
+    with board.start_upload(len(data), b"", "Expect: 100-continue") as connection:
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(data)
         assert b" 200 " in connection.recv(100)
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ([(1, PENDING_VERIFY)], (1, VALID)),
-        ([(1, NEW)], (1, VALID)),
-        # not the boot slot: confirming would make the *other* slot valid, which the bootloader refused
-        ([(1, PENDING_VERIFY), (2, PENDING_VERIFY)], (1, PENDING_VERIFY)),
-        ([(1, VALID), (2, PENDING_VERIFY)], (1, VALID)),
-    ],
-)
-def test_confirms_only_what_runs(before: list, after: tuple, interpreter, make_flash, serve) -> None:
-    board = serve(interpreter, make_flash(*before), PASSWORD)
-    state = board.get("/info").json()["image_state"]
-    if len(before) == 1:
-        board.wait_for("Update confirmed")
-        state = board.get("/info").json()["image_state"]
-    assert state == ("PENDING_VERIFY" if after[1] == PENDING_VERIFY else "VALID")
-    assert records(board.flash)[0] == after
-    assert before[1:] in ([], [records(board.flash)[1]])
-    assert ("Update confirmed" in board.output()) == (len(before) == 1)
-
-
-def test_unconfirmed_without_wifi_resets(interpreter, make_flash) -> None:
-    flash = make_flash((2, PENDING_VERIFY))
-    done = interpreter.run("serve", "serve", flash, 80, PASSWORD, OTA_1, "another password", 0.5)
-    assert done.code == 42, done.output
-    assert "Self-test failed: no answer within 0.5 s" in done.output
-    assert records(flash)[0] == (2, PENDING_VERIFY)
-
-
-def test_begins_its_self_test(interpreter, make_flash, serve) -> None:
-    """The starts that failed are forgotten, also where there is no Wi-Fi."""
-    flash = make_flash()
-    interpreter.run("boots", "set_count", flash, 2)
-    serve(interpreter, flash, "", OTA_0, "another password", until="Connecting to WiFi")
-    assert interpreter.run("boots", "expect_count", flash, 0).code == 0
-
-
-@pytest.mark.parametrize(("record", "code", "count"), [((1, VALID), 0, 0), ((1, PENDING_VERIFY), 42, 2)])
-def test_without_settings(record: tuple, code: int, count: int, interpreter, make_flash) -> None:
-    """Once confirmed, the REPL opens and the start does not count; before that it has failed."""
-    flash = make_flash(record)
-    interpreter.run("boots", "set_count", flash, 2)
-    done = interpreter.run("serve", "run_without_settings", flash, OTA_0)
-    assert done.code == code, done.output
-    assert "No Wi-Fi network is set" in done.output
-    assert interpreter.run("boots", "expect_count", flash, count).code == 0

@@ -1,29 +1,61 @@
 # Runs on CPython and on MicroPython.
 """The whole application on a loopback port."""
 
+import gc
+
 import _chip
+import slot
+import watchdog
 from esp32 import NVS
 
 SALT = b"0123456789abcdef"
 
 
-def serve(port, password="", running="65536", wifi_password="virtual-password", seconds="60", stall="10"):
-    """Run the application as slot.start does. `password`: the OTA password; none is set without."""
-    _chip.running = int(running)
+def serve(port, *options):
+    """Run the application as the boot files do. The options are texts `name=value`; these are their defaults."""
+    values = {
+        "password": "",  # the OTA password; none is set without
+        "running": 0x10000,
+        "wifi_password": "virtual-password",
+        "test": 60.0,  # seconds for the self-test
+        "feed": 5.0,  # seconds between two meals of the watchdog
+        "stall": 10.0,  # seconds of patience with a body
+        "head": 5.0,  # seconds of patience with a head
+        "restarts": 1,  # 0: the board goes on instead
+        "broken": 0,  # 1: GET /info does not work
+    }
+    for option in options:
+        name, _, value = option.partition("=")
+        values[name] = type(values[name])(value)
+    _chip.running = int(values["running"])
     import auth
     import main
     import server
+    import web
 
     nvs = NVS("kit")
     nvs.set_blob("wifi_ssid", b"virtual-wifi")
-    nvs.set_blob("wifi_password", wifi_password.encode())
-    if password:
-        nvs.set_blob("password", SALT + auth.hash_password(password, SALT))
+    nvs.set_blob("wifi_password", values["wifi_password"].encode())
+    if values["password"]:
+        nvs.set_blob("password", SALT + auth.hash_password(values["password"], SALT))
     nvs.commit()
     main.PORT = int(port)
-    main._TEST_SECONDS = float(seconds)
-    server.SECONDS = float(stall)
+    main._TEST_SECONDS, main._FEED_SECONDS = values["test"], values["feed"]
+    server.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
+    if not values["restarts"]:
+        web._restart_soon = lambda: web.updater.progress.update({"phase": "idle"})
+    if values["broken"]:
+        web.info = None
+    web.app.get("/inside")(inside)
+    if slot.is_unconfirmed():
+        watchdog.start()
     main.run()
+
+
+async def inside(request):
+    """What only a test wants to know."""
+    gc.collect()
+    return {"heap": gc.mem_alloc(), "watched": _chip.watched, "timers": [ms for ms, _, _ in _chip.alarms]}
 
 
 def run_without_settings(running):

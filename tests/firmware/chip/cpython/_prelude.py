@@ -22,7 +22,7 @@ sys.modules["vfs"] = vfs
 
 os.uname = lambda: Uname("esp32", _chip.machine)
 gc.threshold = lambda amount: None
-gc.mem_free = lambda: 100_000
+gc.mem_free = gc.mem_alloc = lambda: 100_000
 sys.print_exception = lambda error: traceback.print_exception(error, file=sys.stdout)
 
 
@@ -32,6 +32,11 @@ async def readinto(self, view):
     return len(data)
 
 
+async def wait_closed(self):
+    """On MicroPython nothing can go wrong here any more."""
+
+
 asyncio.StreamReader.readinto = readinto
+asyncio.StreamWriter.wait_closed = wait_closed
 time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000
 time.ticks_diff = lambda end, start: end - start

@@ -1,0 +1,132 @@
+"""Clients that are slow, silent, many or wrong, on both interpreters: the board goes on serving the good ones."""
+
+import contextlib
+import select
+import socket
+import struct
+import time
+
+import pytest
+import requests
+
+PASSWORD = "a password of our own"
+LONG = "x" * 10_000
+
+
+def answer(connection: socket.socket) -> bytes:
+    """What the board sends until it closes."""
+    with connection, connection.makefile("rb") as file:
+        return file.read()
+
+
+def is_closed(connection: socket.socket, seconds: float = 0) -> bool:
+    """Tell whether the board has closed a connection, to which it has sent nothing, or does so now."""
+    if not select.select([connection], [], [], seconds)[0]:
+        return False
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.recv(1) == b""
+    return True
+
+
+@pytest.mark.parametrize("beginning", ["", "GET /info HTTP/1.1\r\nX-Slow: "])
+def test_twenty_idle_connections(beginning: str, interpreter, make_flash, serve) -> None:
+    """They do not keep a good client out, and the ones that were there first go first."""
+    board = serve(interpreter, make_flash(), head=60)
+    idle = [board.connect() for _ in range(20)]
+    for connection in idle:
+        connection.sendall(beginning.encode())
+    assert is_served(board)
+    for connection in idle[:15]:
+        assert is_closed(connection, seconds=20)
+    assert not any(is_closed(connection) for connection in idle[15:])
+    for connection in idle:
+        connection.close()
+
+
+def test_six_busy_clients(interpreter, make_flash, serve) -> None:
+    """Nobody is evicted whose head is complete: a seventh is sent away, and comes in when one has gone."""
+    board = serve(interpreter, make_flash(), password=PASSWORD, stall=30)
+    busy = [board.connect("POST /login HTTP/1.1", "Content-Length: 20", "Expect: 100-continue") for _ in range(6)]
+    for connection in busy:
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    with board.connect("GET /info HTTP/1.1") as seventh:
+        assert is_closed(seventh, seconds=20)
+    busy.pop().close()
+    end = time.monotonic() + 10
+    while not is_served(board):
+        assert time.monotonic() < end
+    for connection in busy:
+        connection.sendall(b"password=not the one")
+        assert b" 401 " in answer(connection)
+
+
+def is_served(board) -> bool:
+    try:
+        return board.get("/info").json()["version"] == "1.0.0"
+    except requests.ConnectionError:
+        return False
+
+
+def test_head_has_a_deadline(interpreter, make_flash, serve) -> None:
+    """One for the whole of it: a byte now and then does not help."""
+    board = serve(interpreter, make_flash(), head=0.5)
+    with board.connect() as silent, board.connect() as slow:
+        slow.sendall(b"GET /info HTTP/1.1\r\n")
+        end = time.monotonic() + 20
+        while not is_closed(slow, seconds=0.1):
+            assert time.monotonic() < end
+            with contextlib.suppress(ConnectionError):
+                slow.sendall(b"X-Slow: 1\r\n")
+        assert is_closed(silent, seconds=20)
+
+
+@pytest.mark.parametrize(
+    "lines", [[f"X-Long: {LONG}"], [f"X-{n}: {LONG[:90]}" for n in range(100)]], ids=["one", "many"]
+)
+def test_headers_of_10_000_bytes(lines: list[str], board) -> None:
+    assert b" 431 " in answer(board.connect("GET /info HTTP/1.1", *lines))
+    assert board.get("/info", headers={"X-Long": LONG[:3000]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GARBAGE",
+        b"GET /info",
+        b"GET /info HTTP",
+        b"GET /info HTTP/1.1\r\nno colon",
+        b"GET /info HTTP/1.1\r\nX-Latin: Gr\xfc\xdfe",
+        b"GET /info?x=%zz HTTP/1.1",
+        b"POST /login HTTP/1.1\r\nContent-Length: many",
+        b"POST /login HTTP/1.1\r\nContent-Length: -5",
+    ],
+)
+def test_requests_that_make_no_sense(head: bytes, board) -> None:
+    connection = board.connect()
+    connection.sendall(head + b"\r\n\r\n")
+    assert b" 400 " in answer(connection)
+    assert is_served(board)
+    assert "Traceback" not in board.output()
+
+
+def test_bodies_that_stall(interpreter, make_flash, serve) -> None:
+    """Small ones too, and also those that are only discarded."""
+    board = serve(interpreter, make_flash(), password=PASSWORD, stall=0.3)
+    board.log_in(PASSWORD)
+    for path, expected in (("/login", b"401"), ("/update", b"UPDATE_ERROR_ABORT"), ("/nothing", b"404")):
+        head = (f"POST {path} HTTP/1.1", "Content-Length: 500", f"Authorization: Bearer {board.token}")
+        assert expected in answer(board.connect(*head, data=b"short"))
+    with board.start_upload(300, b"\xe9" * 100) as cut:
+        cut.shutdown(socket.SHUT_WR)
+        assert b"UPDATE_ERROR_ABORT" in answer(cut)
+
+
+def test_client_that_goes(board) -> None:
+    """In the middle of its head, and before its answer."""
+    for lines in ([], ["GET /info HTTP/1.1"], ["POST /login HTTP/1.1", "Content-Length: 100"]):
+        connection = board.connect(*lines)
+        connection.sendall(b"GET /in")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+        connection.close()
+        assert is_served(board)
+    assert "Traceback" not in board.output()
