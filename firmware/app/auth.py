@@ -1,4 +1,4 @@
-"""Who may update: the OTA password, and tokens that stand for it for five minutes."""
+"""Who may update: the OTA password, tokens that stand for it for five minutes, and the lock-out of those who guess."""
 
 import binascii
 import hashlib
@@ -6,6 +6,7 @@ import os
 import time
 
 import settings
+from errors import HttpError
 
 LIFETIME = 300  # seconds of a token
 SHORTEST, LONGEST = 8, 64  # characters of a password
@@ -14,7 +15,12 @@ _ROUNDS = 1000  # of SHA-256; kit.settings.hash_password does the same
 _SALT = 16  # bytes, in front of the digest
 _DEFAULT = b"admin123"  # the tutorial's. It logs in where none was set, but updates nothing
 
-_tokens = {}  # token: time at which it ends; the oldest first
+_MOST_FAILURES = 5
+_LOCKED_SECONDS = 600
+_MOST_ADDRESSES = 16
+
+_tokens = {}  # token: time at which it ends
+_failures = {}  # address: (wrong passwords in a row, time at which they are forgotten)
 
 
 def is_password_set():
@@ -29,16 +35,12 @@ def hash_password(password, salt):
     return digest
 
 
-# Takes as long for a wrong guess as for a right one.
+# How long it takes tells nothing about where two texts differ.
 def _is_same(a, b):
-    difference = len(a) ^ len(b)
-    for x, y in zip(a, b):
-        difference |= x ^ y
-    return difference == 0
+    return hashlib.sha256(a).digest() == hashlib.sha256(b).digest()
 
 
-def is_password(password):
-    """Tell whether a text is the OTA password."""
+def _is_password(password):
     if not isinstance(password, str):
         return False
     stored = settings.blob("password")
@@ -48,6 +50,24 @@ def is_password(password):
         return _is_same(hash_password(password, stored[:_SALT]), stored[_SALT:])
     except ValueError:  # JSON can hold what UTF-8 cannot
         return False
+
+
+def check_password(password, address):
+    """Raise HttpError unless a text is the OTA password, or if this address has been wrong five times in a row."""
+    now = time.time()
+    count, end = _failures.get(address, (0, 0))
+    if end <= now:
+        count = 0
+    if count >= _MOST_FAILURES:
+        left = int(end - now) + 1
+        raise HttpError(429, "LOCKED_OUT", "Too many wrong passwords.", f"Wait {left} s.", {"Retry-After": str(left)})
+    _failures.pop(address, None)
+    if not _is_password(password):
+        count += 1 if password else 0  # a client that breaks off has not guessed
+        if len(_failures) == _MOST_ADDRESSES:
+            del _failures[min(_failures, key=lambda known: _failures[known][1])]
+        _failures[address] = (count, now + _LOCKED_SECONDS)
+        raise HttpError(401, None, "Invalid password!", "Go back, and try again.")
 
 
 def is_acceptable(password):
@@ -86,7 +106,7 @@ def token_of(request):
 
 
 def is_basic(request):
-    """Tell whether a request carries HTTP Basic credentials of the user admin."""
+    """Tell whether a request carries HTTP Basic credentials of the user admin. Raises HttpError as check_password."""
     header = request.headers.get("Authorization", "")
     if not header.startswith("Basic "):
         return False
@@ -94,4 +114,7 @@ def is_basic(request):
         user, _, password = binascii.a2b_base64(header[6:]).decode().partition(":")
     except ValueError:
         return False
-    return user == "admin" and is_password(password)
+    if user != "admin":
+        return False
+    check_password(password, request.client_addr[0])
+    return True

@@ -8,12 +8,12 @@ import time
 import auth
 import image
 import machine
+import multipart
 import page
 import slot
 import wifi
-from errors import UpdateError
+from errors import HttpError, UpdateError
 from esp32 import Partition
-from microdot import redirect
 from server import Server, fields
 from updater import Updater
 
@@ -24,20 +24,7 @@ app = Server()
 updater = Updater(Partition(Partition.RUNNING))
 about = image.describe(updater.running)
 _started = time.time()
-_upload_token = None  # stays good for GET /progress until its upload ends
-
-
-def _sketch_size():
-    size = updater.running.info()[3]
-    read = slot.reader(updater.running)
-    try:
-        start, length, _ = slot.find(read, size)
-        return start + length
-    except slot.SlotError:
-        return 0
-
-
-_size = _sketch_size()
+_size = sum(slot.find(slot.reader(updater.running), updater.running.info()[3])[:2])  # with the application
 
 
 def info():
@@ -64,118 +51,143 @@ def info():
     }
 
 
-@app.get("/")
+def _answers(method, path):
+    """Register a handler: what it raises becomes an answer, and a page from elsewhere does not reach it."""
+
+    def register(handler):
+        async def answer(request):
+            try:
+                # A browser says which page a request comes from; others say nothing.
+                origin = request.headers.get("Origin")
+                if origin and origin.split("//")[-1] != request.headers.get("Host"):
+                    raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
+                return await handler(request)
+            except HttpError as error:
+                if _is_browser(request):
+                    return _html(page.message(error.message, error.advice), error.status, error.headers)
+                return error.body(), error.status, error.headers
+
+        return app.route(path, methods=[method])(answer)
+
+    return register
+
+
+def _is_browser(request):
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def _html(text, status=200, headers=()):
+    headers = dict(headers)
+    headers["Content-Type"] = "text/html; charset=UTF-8"
+    return text, status, headers
+
+
+def _need_token(request):
+    if not auth.is_token(auth.token_of(request)):
+        advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
+        raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": "Bearer"})
+
+
+@_answers("GET", "/")
 async def index(request):
-    html = page.index(info(), auth.is_token(auth.token_of(request)))
-    return html, {"Content-Type": "text/html; charset=UTF-8"}
+    return _html(page.index(info(), auth.is_token(auth.token_of(request))))
 
 
-@app.get("/info")
+@_answers("GET", "/info")
 async def get_info(request):
     return info()
 
 
-@app.post("/login")
+@_answers("POST", "/login")
 async def login(request):
-    if not auth.is_password((await fields(request)).get("password")):
-        return "Invalid password!", 401
+    auth.check_password((await fields(request)).get("password"), request.client_addr[0])
     token = auth.new_token()
     cookie = f"token={token}; Path=/; Max-Age={auth.LIFETIME}; HttpOnly; SameSite=Strict"
-    if "text/html" in request.headers.get("Accept", ""):
-        response = redirect("/", 303)
-        response.headers["Set-Cookie"] = cookie
-        return response
-    return {"token": token, "expires_in": auth.LIFETIME}, {"Set-Cookie": cookie}
-
-
-def _refuse_stranger():
-    body = {
-        "error": "UNAUTHORIZED",
-        "message": "This needs a login.",
-        "advice": "POST the password to /login, and send the token that it answers as `Authorization: Bearer`.",
-    }
-    return body, 401, {"WWW-Authenticate": 'Bearer realm="ESP32 OTA"'}
+    if _is_browser(request):
+        return "", 303, {"Location": "/update", "Set-Cookie": cookie}
+    return {"token": token, "expires_in": auth.LIFETIME}, 200, {"Set-Cookie": cookie}
 
 
 # The password proves once more who asks: a token may have been left in a browser.
-@app.post("/password")
+@_answers("POST", "/password")
 async def change_password(request):
-    if not auth.is_token(auth.token_of(request)):
-        return _refuse_stranger()
+    _need_token(request)
     asked = await fields(request)
-    new = asked.get("new")
-    if not auth.is_password(asked.get("password")):
-        return "Invalid password!", 401
-    if not auth.is_acceptable(new):
-        body = {
-            "error": "BAD_PASSWORD",
-            "message": "This password is too short, too long, or the default one.",
-            "advice": f"Choose {auth.SHORTEST} to {auth.LONGEST} characters of your own.",
-        }
-        return body, 400
-    auth.set_password(new)
+    auth.check_password(asked.get("password"), request.client_addr[0])
+    if not auth.is_acceptable(asked.get("new")):
+        advice = f"Choose {auth.SHORTEST} to {auth.LONGEST} characters of your own."
+        raise HttpError(400, "BAD_PASSWORD", "This password is too short, too long, or the default one.", advice)
+    auth.set_password(asked["new"])
     return {"message": "The password was changed. Log in again."}
 
 
-@app.get("/progress")
+@_answers("POST", "/restart")
+async def restart(request):
+    _need_token(request)
+    if updater.is_busy():
+        raise UpdateError("BUSY", "An update is running.")
+    _restart_soon()
+    return {"message": "The board restarts."}
+
+
+@_answers("GET", "/progress")
 async def progress(request):
-    token = auth.token_of(request)
-    if not (auth.is_token(token) or (token and token == _upload_token) or auth.is_basic(request)):
-        return _refuse_stranger()
+    is_uploader = updater.is_busy() and auth.token_of(request) == updater.token
+    if not (is_uploader or auth.is_basic(request)):
+        _need_token(request)
     return updater.progress
 
 
-@app.post("/update")
+@_answers("GET", "/update")
+async def update_page(request):
+    _need_token(request)
+    return await index(request)
+
+
+@_answers("POST", "/update")
 async def update(request):
-    global _upload_token, _restarting
-    token = auth.token_of(request)
-    if not (auth.is_token(token) or auth.is_basic(request)):
-        return _refuse_stranger()
-    is_first = not updater.is_busy()
-    if is_first:
-        _upload_token = token
-    try:
-        _check(request)
-        sha256, md5 = _digests(request.headers)
-        result = await updater.receive(
-            request.g.client, request.content_length, request.args.get("force") == "1", sha256, md5
-        )
-    except UpdateError as error:
-        if is_first:
-            _upload_token = None
-        return error.body(), error.status
-    _restarting = asyncio.create_task(_restart())
+    if not auth.is_basic(request):
+        _need_token(request)
+    body, size, sha256, md5 = await _announced(request)
+    if not updater.is_busy():
+        updater.token = auth.token_of(request) or None
+    result = await updater.receive(body, size, request.args.get("force") == "1", sha256, md5)
+    _restart_soon()
+    if _is_browser(request):
+        text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
+        return _html(page.message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
     return result
 
 
-def _check(request):
+# `x-MD5: HEX`, which the Arduino world has, is the file's; `Content-Digest: sha-256=:BASE64:` (RFC 9530) is the body's.
+async def _announced(request):
+    """Return where the image is read from, its size, and the SHA-256 and MD5 that are announced, None without."""
     if not auth.is_password_set():
-        raise UpdateError(
-            "PASSWORD",
-            "The default password was never changed.",
-            "POST password=admin123 and new=… to /password, or run board.install() over USB.",
-        )
+        raise UpdateError("PASSWORD", "The default password was never changed.")
     if "Transfer-Encoding" in request.headers:
         raise UpdateError("SIZE", "The size of the image was not announced.", "Send a Content-Length.", 411)
-
-
-# `Content-Digest: sha-256=:BASE64:` is RFC 9530; `x-MD5: HEX` is what the Arduino world has.
-def _digests(headers):
-    """Return the SHA-256 and MD5 that a request announces, None for each that it does not."""
-    sha256, md5 = headers.get("Content-Digest", ""), headers.get("x-MD5")
+    body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
+    size = body.left
+    if (request.content_type or "").startswith("multipart/form-data"):
+        body, sha256 = await multipart.open_file(body, request.content_type), ""
+        size = body.size
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
         sha256 = _whole(binascii.a2b_base64(sha256.split(":")[1]), 32) if is_sha256 else None
         md5 = _whole(binascii.unhexlify(md5), 16) if md5 is not None else None
     except (ValueError, IndexError):
         raise UpdateError("MD5", "The announced digest cannot be read.", "Send 32 hex digits, or sha-256=:BASE64:.")
-    return sha256, md5
+    return body, size, sha256, md5
 
 
 def _whole(digest, length):
     if len(digest) != length:
         raise ValueError
     return digest
+
+
+def _restart_soon():
+    app.restarting = asyncio.create_task(_restart())
 
 
 # The answer has a second to reach the client.

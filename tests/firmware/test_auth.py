@@ -1,5 +1,6 @@
 """Passwords and tokens, on both interpreters."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from kit.settings import hash_password
 
+BODY = (Path(__file__).parent / "bodies/auths.py").read_text()
 
-@pytest.mark.parametrize("function", ["test_password_of_the_tutorial", "test_tokens", "test_keeps_few_tokens"])
+
+@pytest.mark.parametrize("function", re.findall(r"^def (test_\w+)\(\)", BODY, re.M))
 def test_auth(function: str, interpreter, make_flash: Callable[..., Path]) -> None:
     done = interpreter.run("auths", function, make_flash())
     assert done.code == 0, done.output

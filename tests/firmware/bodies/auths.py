@@ -5,26 +5,39 @@ import binascii
 import time
 
 import auth
+from _expect import error_of
+from errors import HttpError
 from esp32 import NVS
 
 SALT = bytes(range(16))
+HERE, ELSEWHERE = "192.168.1.2", "192.168.1.3"
 
 
 class Request:
     def __init__(self, authorization="", token=""):
         self.headers = {"Authorization": authorization}
         self.cookies = {"token": token}
+        self.client_addr = (HERE, 50000)
 
 
 def basic(text):
     return Request("Basic " + binascii.b2a_base64(text.encode()).decode().strip())
 
 
+def status(password, address=HERE):
+    """200 for the right password, else the status of the refusal."""
+    try:
+        auth.check_password(password, address)
+    except HttpError as error:
+        return error.status
+    return 200
+
+
 def test_password_of_the_tutorial():
-    assert auth.is_password("admin123")
     assert not auth.is_password_set()
     for wrong in ("", "admin", "admin1234", None, 5):
-        assert not auth.is_password(wrong)
+        assert status(wrong) == 401
+    assert status("admin123") == 200
 
 
 def test_password_of_our_own(digest):
@@ -33,13 +46,40 @@ def test_password_of_our_own(digest):
     assert auth.hash_password("Gr\u00fc\u00dfe!", SALT) == digest
     NVS("kit").set_blob("password", SALT + digest)
     assert auth.is_password_set()
-    assert auth.is_password("Gr\u00fc\u00dfe!")
-    assert not auth.is_password("admin123")
+    assert status("Gr\u00fc\u00dfe!") == 200
+    assert status("admin123") == 401
     assert auth.is_basic(basic("admin:Gr\u00fc\u00dfe!"))
-    for text in ("root:Gr\u00fc\u00dfe!", "admin:admin123", "admin", ""):
+    for text in ("root:Gr\u00fc\u00dfe!", "root", ""):
         assert not auth.is_basic(basic(text))
+    assert error_of(HttpError, auth.is_basic, basic("admin:admin123")).status == 401
     assert not auth.is_basic(Request("Basic ?"))
     assert not auth.is_basic(Request())
+
+
+def test_locks_out_who_guesses():
+    """By address; a right password in time is forgiven, and so is everything after ten minutes."""
+    for _ in range(3):
+        assert [status("guess") for _ in range(4)] == [401] * 4
+        assert status("admin123") == 200
+    assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
+    assert status("admin123") == 429
+    assert status("admin123", ELSEWHERE) == 200
+    assert error_of(HttpError, auth.is_basic, basic("admin:admin123")).status == 429
+    count, end = auth._failures[HERE]
+    assert 590 < end - time.time() <= 600
+    auth._failures[HERE] = (count, time.time() - 1)
+    assert status("guess") == 401
+    assert status("admin123") == 200
+    assert not auth._failures
+
+
+def test_remembers_few_addresses():
+    """The ones that were wrong last."""
+    addresses = ["10.0.0.%d" % number for number in range(100)]
+    for address in addresses:
+        assert [status("guess", address) for _ in range(6)] == [401] * 5 + [429]
+        auth._failures[address] = (5, auth._failures[address][1] + addresses.index(address))  # clocks are coarse
+    assert sorted(auth._failures) == sorted(addresses[-16:])
 
 
 def test_tokens():

@@ -1,0 +1,191 @@
+"""What the board answers over HTTP, page by page, on both interpreters."""
+
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "a password of our own"
+HTML = {"Accept": "text/html,application/xhtml+xml"}  # what a browser sends
+
+
+def test_info(board, make_image) -> None:
+    info = board.get("/info").json()
+    assert info["version"] == "1.0.0"
+    assert info["name"] == "kit-stand-in"
+    assert info["chip"] == "ESP32 (virtual)"
+    assert (info["running"], info["boot"], info["next"], info["image_state"]) == ("ota_0", "ota_0", "ota_1", "VALID")
+    assert info["ip"] == "127.0.0.1"
+    assert info["hostname"] == "esp32-ota"
+    assert info["reset_cause"] == "PWRON_RESET"
+    assert info["rssi"] < 0
+    assert info["free_heap"] > 0
+    assert info["uptime"] >= 0
+    assert info["free_sketch_space"] == 0x180000
+    assert info["sketch_size"] == make_image("1.0.0").size
+    assert info["build"].startswith("20")
+
+
+def test_first_page(board) -> None:
+    response = board.get("/")
+    assert response.headers["Content-Type"] == "text/html; charset=UTF-8"
+    colour = (Path(__file__).parents[2] / "firmware/app/page.py").read_text().split('COLOUR = "')[1].split('"')[0]
+    for text in (f"background: {colour}", "1.0.0", "127.0.0.1", "dBm", 'action="/login"'):
+        assert text in response.text
+
+
+def test_login(board) -> None:
+    for body in ({"json": {"password": PASSWORD}}, {"data": {"password": PASSWORD}}):
+        response = board.post("/login", **body)
+        assert response.json()["expires_in"] == 300
+        assert len(response.json()["token"]) == 32
+        cookie = response.headers["Set-Cookie"]
+        assert cookie.startswith(f"token={response.json()['token']};")
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert "Max-Age=300" in cookie
+        assert board.get("/progress", cookies={"token": response.json()["token"]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"json": {"password": "guess"}},
+        {"data": b"{", "headers": {"Content-Type": "application/json"}},
+        {"data": b'{"password": "\\ud800"}', "headers": {"Content-Type": "application/json"}},
+        {"data": b"[" * 1000, "headers": {"Content-Type": "application/json"}},
+        {"json": {"password": "x" * 2000}},
+        {"json": [1]},
+        {"json": {"password": 1}},
+        {"data": {"x": "y"}},
+        {},
+    ],
+)
+def test_login_that_fails(board, body: dict) -> None:
+    wrong = board.post("/login", **body)
+    assert (wrong.status_code, wrong.text) == (401, "Invalid password!")
+
+
+def test_lock_out(board, assert_refused) -> None:
+    """Five wrong passwords by whatever door, and every door is shut, for the right password too; a token stays good."""
+    board.log_in(PASSWORD)
+    assert board.post("/login", data={"password": "guess"}).status_code == 401
+    assert board.post("/login", data={"password": "guess"}, headers=HTML).status_code == 401
+    assert board.get("/progress", auth=("admin", "guess")).status_code == 401
+    assert board.post("/update", data=b"", auth=("admin", "guess")).status_code == 401
+    change = {"password": "guess", "new": "another password"}
+    assert board.post("/password", data=change, headers=board.bearer).status_code == 401
+
+    change["password"] = PASSWORD
+    for locked in (
+        board.post("/login", data={"password": PASSWORD}),
+        board.get("/progress", auth=("admin", PASSWORD)),
+        board.post("/update", data=b"", auth=("admin", PASSWORD)),
+        board.post("/password", data=change, headers=board.bearer),
+    ):
+        assert_refused(locked, 429, "LOCKED_OUT")
+        assert 590 <= int(locked.headers["Retry-After"]) <= 601
+    page = board.post("/login", data={"password": PASSWORD}, headers=HTML)
+    assert (page.status_code, "Too many wrong passwords." in page.text) == (429, True)
+    assert board.progress()["phase"] == "idle"
+
+
+def test_clients_that_break_off_are_not_locked_out(board) -> None:
+    for _ in range(8):
+        assert board.post("/login").status_code == 401
+    board.log_in(PASSWORD)
+    assert board.token
+
+
+def test_strangers(board, image_file: Path, assert_refused) -> None:
+    image = image_file.read_bytes()
+    for headers in ({}, {"Authorization": "Bearer " + "0" * 32}, {"Authorization": "Basic eDp5"}):
+        assert_refused(board.get("/progress", headers=headers), 401, "UNAUTHORIZED")
+        assert_refused(board.post("/update", data=image, headers=headers), 401, "UNAUTHORIZED")
+        assert_refused(board.post("/restart", headers=headers), 401, "UNAUTHORIZED")
+        assert_refused(board.get("/update", headers=headers), 401, "UNAUTHORIZED")
+    assert "This needs a login." in board.post("/update", data=image, headers=HTML).text
+
+
+def test_foreign_pages(board, image_file: Path, assert_refused) -> None:
+    """A page from elsewhere, whose requests carry the cookie, gets nothing; the board's own pages do."""
+    board.log_in(PASSWORD)
+    data = image_file.read_bytes()
+    for origin in ("http://example.org", "null", f"http://127.0.0.1:{board.port + 1}", "http://127.0.0.1"):
+        assert_refused(board.update(data, headers={"Origin": origin}), 403, "FOREIGN_ORIGIN")
+        assert_refused(board.post("/login", headers={"Origin": origin}), 403, "FOREIGN_ORIGIN")
+        assert_refused(board.get("/info", headers={"Origin": origin}), 403, "FOREIGN_ORIGIN")
+    own = {"Origin": f"http://127.0.0.1:{board.port}"}
+    assert board.update(data, headers=own).status_code == 200
+
+
+def test_default_password(interpreter, make_flash, serve, image_file: Path, assert_refused) -> None:
+    board = serve(interpreter, make_flash())
+    assert "Password: the default one." in board.output()
+    board.log_in("admin123")
+    assert_refused(board.update(image_file.read_bytes()), 403, "UPDATE_ERROR_PASSWORD")
+
+
+def test_change_of_password(interpreter, make_flash, serve, image_file: Path, assert_refused) -> None:
+    board = serve(interpreter, make_flash())
+    change = {"password": "admin123", "new": PASSWORD}
+    assert_refused(board.post("/password", data=change), 401, "UNAUTHORIZED")
+    board.log_in("admin123")
+    cookie = {"cookies": {"token": board.token}}
+    wrong = board.post("/password", data=change | {"password": "guess"}, **cookie)
+    assert (wrong.status_code, wrong.text) == (401, "Invalid password!")
+    for new in ("short", "admin123", "x" * 65, ""):
+        assert_refused(board.post("/password", data=change | {"new": new}, **cookie), 400, "BAD_PASSWORD")
+    assert_refused(board.update(image_file.read_bytes()), 403, "UPDATE_ERROR_PASSWORD")
+    assert board.post("/password", data=change, **cookie).status_code == 200
+    assert_refused(board.update(image_file.read_bytes()), 401, "UNAUTHORIZED")  # every token is forgotten
+    assert board.post("/login", data={"password": "admin123"}).status_code == 401
+    board.log_in(PASSWORD)
+    assert board.update(image_file.read_bytes()).status_code == 200
+    assert PASSWORD not in board.output()
+
+
+def test_restart(board) -> None:
+    board.log_in(PASSWORD)
+    assert board.post("/restart", headers=board.bearer).status_code == 200
+    assert board.wait() == 42, board.output()
+    assert "Rebooting...\nRESET 2\n" in board.output()
+
+
+def test_in_a_browser(board, image_file: Path) -> None:
+    """Log in, choose a file, upload: plain forms, and an answer in words to each."""
+    wrong = board.post("/login", data={"password": "guess"}, headers=HTML)
+    assert (wrong.status_code, "Invalid password!" in wrong.text) == (401, True)
+    assert board.get("/update", headers=HTML).status_code == 401
+    response = board.post("/login", data={"password": PASSWORD}, headers=HTML)
+    assert (response.status_code, response.headers["Location"]) == (303, "/update")
+    cookie = {"token": response.headers["Set-Cookie"].split(";")[0].partition("=")[2]}
+    for path in ("/", "/update"):
+        page = board.get(path, cookies=cookie, headers=HTML).text
+        assert 'action="/update" enctype="multipart/form-data"' in page
+        assert 'type="file"' in page
+
+    nothing = {"image": ("", b"", "application/octet-stream")}
+    response = board.post("/update", files=nothing, cookies=cookie, headers=HTML)
+    assert (response.status_code, response.headers["Content-Type"]) == (413, "text/html; charset=UTF-8")
+    assert "The image has 0 bytes" in response.text
+    image = {"image": ("1.1.0.bin", image_file.read_bytes(), "application/octet-stream")}
+    response = board.post("/update", files=image, cookies=cookie, headers=HTML)
+    assert response.status_code == 200, response.text
+    assert f"Version 1.1.0 is in ota_1: {image_file.stat().st_size} bytes." in response.text
+    assert response.headers["Refresh"] == "15; url=/"
+    assert board.wait() == 42
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/../../etc/passwd", "/%2e%2e/%2e%2e/boot.py", "//info", "/info/", "/app"]
+)
+def test_unknown_paths(board, path: str) -> None:
+    with board.connect(f"GET {path} HTTP/1.1") as connection:
+        assert b" 404 " in connection.makefile("rb").readline()
+
+
+def test_unknown_methods(board) -> None:
+    assert board.get("/login").status_code == 405
+    for method in ("PUT", "DELETE", "PATCH", "BREW"):
+        with board.connect(f"{method} /update HTTP/1.1") as connection:
+            assert b" 405 " in connection.makefile("rb").readline()
