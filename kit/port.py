@@ -1,8 +1,8 @@
 """The serial port of a board, opened for the length of a verb.
 
 pyserial 3.5's RFC 2217 client is bent here, by subclass: it sleeps 50 ms on every change of a setting, also when
-nothing changes (esptool sets `timeout` twice for each block), takes its input byte by byte through a queue, and sleeps
-0.3 s when closed. 1.5 MB take it 40 s; this takes 4. When it opens it also moves DTR and RTS, which
+nothing changes (esptool sets `timeout` twice for each block), takes its input byte by byte through the slower of
+Python's queues, and sleeps 0.3 s when closed. 1.5 MB take it 40 s; this takes 4. When it opens it also moves DTR and RTS, which
 esp_rfc2217_server (esptool 5.6) takes for a reset, and it waits for an answer that this server never gives.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 import serial
@@ -39,37 +39,6 @@ REASONS = {
 }
 
 
-class ByteQueue:
-    """What pyserial uses of queue.Queue, for bytes, over one bytearray."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._changed = threading.Condition()
-        self._ended = False
-
-    def put(self, byte: bytes | None) -> None:
-        """Add a byte; None says that no more will come."""
-        with self._changed:
-            if byte is None:
-                self._ended = True
-            else:
-                self._data += byte
-            self._changed.notify()
-
-    def take(self, size: int, timeout: float | None) -> bytes:
-        """Return up to size bytes: all of them, or what is there when the time is over or the line ends."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended or len(self._data) >= size, timeout)
-            if self._ended and not self._data:
-                raise serial.SerialException("the other side has closed the connection")
-            data = bytes(self._data[:size])
-            del self._data[:size]
-            return data
-
-    def qsize(self) -> int:
-        return len(self._data)
-
-
 class QuickRfc2217(Rfc2217):
     """pyserial's RFC 2217 client without its waits; opening it leaves the lines, and so the board, alone."""
 
@@ -78,8 +47,6 @@ class QuickRfc2217(Rfc2217):
         self._settings = self._write_timeout = None  # esptool sets the second; pyserial would not open with it again
         super().open()
         self._opening = False
-        self._read_buffer = ByteQueue()
-        self.reset_input_buffer()
 
     def _reconfigure_port(self) -> None:
         settings = (self._baudrate, self._bytesize, self._parity, self._stopbits)
@@ -88,12 +55,14 @@ class QuickRfc2217(Rfc2217):
             self._settings = settings
 
     def read(self, size: int = 1) -> bytes:
-        return self._read_buffer.take(size, self._timeout)
+        try:
+            return super().read(size)
+        except serial.SerialException:  # pyserial's words are about its thread
+            raise serial.SerialException("the other side has closed the connection") from None
 
     def reset_input_buffer(self) -> None:
-        if not self._opening:
-            self.rfc2217_send_purge(PURGE_RECEIVE_BUFFER)
-            self._read_buffer.take(self.in_waiting, 0)  # pyserial takes byte after byte, for ever if they come as fast
+        self.rfc2217_send_purge(PURGE_RECEIVE_BUFFER)
+        self._read_buffer = SimpleQueue()  # pyserial takes byte after byte, for ever if they come as fast
 
     def rfc2217_set_control(self, value: bytes) -> None:
         if not self._opening:
@@ -163,20 +132,14 @@ def _opened(address: str) -> serial.SerialBase:
             if address.startswith(("rfc2217://", "socket://")) and urlsplit(address).port is None:
                 raise ValueError("no TCP port")
             if address.startswith("rfc2217://"):
-                port = QuickRfc2217(None, BAUD_RATE, timeout=1)
-                port.port = address
-            else:
-                port = serial.serial_for_url(address, BAUD_RATE, timeout=1, exclusive=True, do_not_open=True)
-            port.open()
-            return port
+                return QuickRfc2217(address, BAUD_RATE, timeout=1)
+            return serial.serial_for_url(address, BAUD_RATE, timeout=1, exclusive=True)
         except (ValueError, TypeError):  # a URL that makes no sense to pyserial
             raise AddressError(f"{address} is not the address of a port.", LOOK) from None
         except serial.SerialException as error:
-            if "refused" not in str(error) or time.monotonic() > deadline:
-                raise _why_not(address, str(error)) from None
+            said = str(error)
+            if "refused" not in said or time.monotonic() > deadline:
+                cause, advice = next(texts for pattern, texts in REASONS.items() if re.search(pattern, said))
+                reason = said.rpartition(f"{address}: ")[2]
+                raise AddressError(cause.format(address=address, reason=reason), advice) from None
             time.sleep(0.02)
-
-
-def _why_not(address: str, said: str) -> AddressError:
-    cause, advice = next(texts for pattern, texts in REASONS.items() if re.search(pattern, said))
-    return AddressError(cause.format(address=address, reason=said.rpartition(f"{address}: ")[2]), advice)
