@@ -29,16 +29,14 @@ OnProgress = Callable[[int], None]
 
 
 class QuietLog(TemplateLogger):
-    """Says nothing, and adds up esptool's progress over the files of one write.
+    """Says nothing, and tells how many bytes are done: those of the files `before`, and of the one of `size` now.
 
-    esptool counts each file anew, in compressed bytes; `sizes` are those of the files as they are.
+    esptool counts each file anew, in compressed bytes.
     """
 
     def __init__(self, on_progress: OnProgress) -> None:
-        self.sizes: list[int] = []
+        self.before = self.size = 0
         self._on_progress = on_progress
-        self._before = 0
-        self._last = (0, 0)
 
     def print(self, *args: object, **_: object) -> None:
         pass
@@ -46,12 +44,7 @@ class QuietLog(TemplateLogger):
     note = warning = error = stage = set_verbosity = print
 
     def progress_bar(self, cur_iter: int, total_iters: int, *_: object, **__: object) -> None:
-        done, total = self._last
-        if total and (total_iters != total or cur_iter < done):  # the next file
-            self._before += self.sizes.pop(0)
-        self._last = cur_iter, total_iters
-        if self.sizes:
-            self._on_progress(self._before + self.sizes[0] * cur_iter // total_iters)
+        self._on_progress(self.before + self.size * cur_iter // total_iters)
 
 
 class Loader:
@@ -67,9 +60,11 @@ class Loader:
 
     def write(self, files: list[tuple[int, bytes]]) -> None:
         """Write each (address, data) and have the chip's MD5 of it compared."""
-        self._log.sizes = [len(data) for _, data in files]
-        # "keep": esptool must not change the flash size and mode in the bootloader's header, which the release chose
-        cmds.write_flash(self._esp, files, flash_mode="keep", flash_freq="keep", flash_size="keep")
+        for address, data in files:
+            self._log.size = len(data)
+            # "keep": esptool must not change flash size and mode in the bootloader's header, which the release chose
+            cmds.write_flash(self._esp, [(address, data)], flash_mode="keep", flash_freq="keep", flash_size="keep")
+            self._log.before += len(data)
 
     def read(self, address: int, length: int) -> bytes:
         """Return `length` bytes of flash."""
