@@ -2,8 +2,8 @@
 
 pyserial 3.5's RFC 2217 client is bent here, by subclass: it sleeps 50 ms on every change of a setting, also when
 nothing changes (esptool sets `timeout` twice for each block), takes its input byte by byte through the slower of
-Python's queues, and sleeps 0.3 s when closed. 1.5 MB take it 40 s; this takes 4. When it opens it also moves DTR and RTS, which
-esp_rfc2217_server (esptool 5.6) takes for a reset, and it waits for an answer that this server never gives.
+Python's queues, and sleeps 0.3 s when closed. 1.5 MB take it 40 s; this takes 4. When it opens it also moves DTR and
+RTS, which esp_rfc2217_server (esptool 5.6) takes for a reset, and it waits for an answer that this server never gives.
 """
 
 from __future__ import annotations

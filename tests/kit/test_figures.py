@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from kit.figures import FLASH, flash_map, scheme_map, throughput
+from kit.figures import flash_map, scheme_map, throughput
 from kit.ota import UploadResult
+from kit.schemes import FLASH_SIZE as FLASH
 from kit.schemes import Scheme, compare_schemes
 from kit.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
 
