@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kit.errors import ImageError
 from kit.shown import html_table
@@ -65,6 +65,20 @@ class Segment:
     address: int
     offset: int
     length: int
+
+
+class Layout(NamedTuple):
+    """Where the parts of an image are; offsets in bytes.
+
+    `tail` starts at `end`: the checksum, and the SHA-256 where the image carries one. `application` is where the
+    application behind it should be by its header, and `digest` its SHA-256 there: none and empty without a header.
+    """
+
+    segments: tuple[Segment, ...]
+    end: int
+    tail: bytes
+    application: range
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -134,16 +148,16 @@ class AppImage:
         Raises:
             ImageError: the data is empty, no image, a whole firmware.bin, or cut short.
         """
-        _check_start(data)
-        _, _, _, _, entry, _, _, chip_id, *_, hash_appended = HEADER.unpack_from(data)
-        segments = _segments(data)
-        end = _end(segments)
-        length = end + (HASH_SIZE if hash_appended else 0)
-        if len(data) < length:
-            raise _cut_short(data, length)
-        checksum_ok = data[end - 1] == _checksum(data, segments)
-        hash_ok = hashlib.sha256(data[:end]).digest() == data[end:length] if hash_appended else None
-        behind = len(data) - length, *_application(data, length)
+        if is_firmware_bin(data):
+            cause = "This is a whole firmware.bin, with bootloader and partition table, and not an app image."
+            raise ImageError(cause, "Take the .app-bin of the release for an update.")
+        segments, end, tail, place, digest = layout(lambda offset, count: data[offset : offset + count], len(data))
+        _, _, _, _, entry, _, _, chip_id, *_ = HEADER.unpack_from(data)
+        length = end + len(tail)
+        checksum_ok = tail[0] == _checksum(data, segments)
+        hash_ok = tail[1:] == hashlib.sha256(data[: end + 1]).digest() if tail[1:] else None
+        application_ok = hashlib.sha256(data[place.start : place.stop]).digest() == digest if digest else None
+        behind = len(data) - length, len(place) if digest else None, application_ok
         return cls(entry, chip_id, segments, Descriptor.parse(data), length, checksum_ok, hash_ok, *behind)
 
     def check(self) -> None:
@@ -213,7 +227,7 @@ def make(segments: Sequence[tuple[int, bytes]], entry: int, chip_id: int = CHIP_
     for address, data in segments:
         padding = bytes(-len(data) % 4)
         image += SEGMENT.pack(address, len(data) + len(padding)) + data + padding
-    return _seal(image.ljust(_end(_segments(image)) + HASH_SIZE, b"\0"))
+    return _seal(image + bytes(16 - len(image) % 16 + HASH_SIZE))  # the checksum ends a block of 16
 
 
 def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: str) -> bytes:
@@ -230,6 +244,46 @@ def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: 
     return _seal(changed)
 
 
+def layout(read: Callable[[int, int], bytes], size: int) -> Layout:
+    """Find the parts of an image, of which only headers and tail are read.
+
+    Args:
+        read: (offset, count) -> bytes of the image.
+        size: how many there are, of the image and what follows.
+
+    Raises:
+        ImageError: the data is empty, no image, or cut short.
+    """
+
+    def part(offset: int, count: int) -> bytes:
+        if offset + count > size:
+            cause = f"This image is cut short: it has {size:,} bytes and needs {offset + count:,} or more."
+            raise ImageError(cause, "Build or download it once more.")
+        return read(offset, count)
+
+    if not size:
+        raise ImageError("This image is empty: it has 0 bytes.", "Build or download it once more.")
+    if (magic := part(0, 1)[0]) != MAGIC:
+        raise _no_image(f"it starts with 0x{magic:02x} instead of 0xe9")
+    header = part(0, HEADER.size)
+    if not 1 <= header[1] <= MAX_SEGMENTS:
+        raise _no_image(f"it counts {header[1]} segments, not 1 to {MAX_SEGMENTS}")
+    segments, position = [], HEADER.size
+    for _ in range(header[1]):
+        address, length = SEGMENT.unpack(part(position, SEGMENT.size))
+        segments.append(Segment(address, position + SEGMENT.size, length))
+        position += SEGMENT.size + length
+    end = position | 15  # the checksum ends a block of 16
+    tail = part(end, 1 + (HASH_SIZE if header[-1] else 0))
+    behind = end + len(tail)
+    start = -(-behind // SECTOR) * SECTOR
+    found = read(start, APPLICATION_HEADER.size) if start + SECTOR <= size else b""
+    if not found.startswith(APPLICATION_MAGIC):
+        return Layout(tuple(segments), end, tail, range(behind, behind), b"")
+    _, length, digest = APPLICATION_HEADER.unpack(found)
+    return Layout(tuple(segments), end, tail, range(start + SECTOR, start + SECTOR + length), digest)
+
+
 def is_firmware_bin(data: bytes) -> bool:
     """Tell whether this is the release file that starts at flash 0x1000: bootloader, partition table, app."""
     table = OFFSET - FLASH_BASE
@@ -238,63 +292,15 @@ def is_firmware_bin(data: bytes) -> bool:
 
 def _seal(image: bytearray) -> bytes:
     """Write the checksum, and the SHA-256 where the header announces one, over what is in their place."""
-    segments = _segments(image)
-    end = _end(segments)
-    image[end - 1] = _checksum(image, segments)
-    if image[HEADER.size - 1]:  # hash_appended
-        image[end : end + HASH_SIZE] = hashlib.sha256(image[:end]).digest()
+    segments, end, tail, *_ = layout(lambda offset, count: image[offset : offset + count], len(image))
+    image[end] = _checksum(image, segments)
+    if tail[1:]:
+        image[end + 1 : end + len(tail)] = hashlib.sha256(image[: end + 1]).digest()
     return bytes(image)
-
-
-def _check_start(data: bytes) -> None:
-    if not data:
-        raise ImageError("This image is empty: it has 0 bytes.", "Build or download it once more.")
-    if data[0] != MAGIC:
-        raise _no_image(f"it starts with 0x{data[0]:02x} instead of 0xe9")
-    if len(data) < HEADER.size:
-        raise _cut_short(data, HEADER.size)
-    if data[1] > MAX_SEGMENTS or data[1] == 0:
-        raise _no_image(f"it counts {data[1]} segments, not 1 to {MAX_SEGMENTS}")
-    if is_firmware_bin(data):
-        cause = "This is a whole firmware.bin, with bootloader and partition table, and not an app image."
-        raise ImageError(cause, "Take the .app-bin of the release for an update.")
-
-
-def _segments(data: bytes) -> tuple[Segment, ...]:
-    position = HEADER.size
-    segments = []
-    for _ in range(data[1]):
-        if position + SEGMENT.size > len(data):
-            raise _cut_short(data, position + SEGMENT.size)
-        address, length = SEGMENT.unpack_from(data, position)
-        segments.append(Segment(address, position + SEGMENT.size, length))
-        position += SEGMENT.size + length
-    return tuple(segments)
 
 
 def _no_image(why: str) -> ImageError:
     return ImageError(f"This is no app image: {why}.", "Take the .bin file that a build made.")
-
-
-def _cut_short(data: bytes, needed: int) -> ImageError:
-    return ImageError(
-        f"This image is cut short: it has {len(data):,} bytes and needs {needed:,} or more.",
-        "Build or download it once more.",
-    )
-
-
-def _end(segments: Sequence[Segment]) -> int:
-    """Return where the SHA-256 starts: the checksum before it is the last byte of a 16-byte block."""
-    return (segments[-1].offset + segments[-1].length + 16) // 16 * 16
-
-
-def _application(data: bytes, length: int) -> tuple[int, bool] | tuple[None, None]:
-    """Return the length of the application behind an image of this length, and whether its SHA-256 is right."""
-    start = -(-length // SECTOR) * SECTOR
-    if len(data) < start + SECTOR or not data.startswith(APPLICATION_MAGIC, start):
-        return None, None
-    _, size, digest = APPLICATION_HEADER.unpack_from(data, start)
-    return size, hashlib.sha256(data[start + SECTOR : start + SECTOR + size]).digest() == digest
 
 
 def _checksum(data: bytes, segments: Sequence[Segment]) -> int:
