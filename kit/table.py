@@ -41,12 +41,13 @@ SUBTYPES = {
 FLAGS = {"encrypted": 1, "readonly": 2}
 OTADATA = (DATA, 0x00)
 NVS = (DATA, 0x02)
-COREDUMP = (DATA, 0x03)
-FILES = {(DATA, 0x81), (DATA, 0x82), (DATA, 0x83)}
+WRITTEN = {OTADATA, (DATA, 0x03)}  # at run time; the second is coredump
 NVS_MIN_SIZE = 0x3000
+FILES = {(DATA, 0x81), (DATA, 0x82), (DATA, 0x83)}
 ALIGNMENT = {APP: 0x10000}  # others: a sector
 SECTOR = 0x1000
 
+LINE = "{:<16}  {:<4}  {:<8}  {:>8}  {:>8}  {:>9}"  # of the text of a table
 ADVICE = "Flash the board again: board.flash(image)."
 
 
@@ -170,11 +171,10 @@ class PartitionTable(Sequence[Partition]):
         Raises:
             TableError: there is none; it lists those there are.
         """
-        for partition in self:
-            if partition.label == label:
-                return partition
-        labels = ", ".join(partition.label for partition in self)
-        raise TableError(f"There is no partition {label!r}.", f"There are: {labels}.")
+        by_label = {partition.label: partition for partition in self}
+        if label not in by_label:
+            raise TableError(f"There is no partition {label!r}.", f"There are: {', '.join(by_label)}.")
+        return by_label[label]
 
     @property
     def slots(self) -> tuple[Partition, ...]:
@@ -238,10 +238,7 @@ class PartitionTable(Sequence[Partition]):
         ]
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{label:<16}  {type_:<4}  {subtype:<8}  {offset:>8}  {end:>8}  {size:>9}"
-            for label, type_, subtype, offset, end, size in self._cells()
-        )
+        return "\n".join(LINE.format(*cells) for cells in self._cells())
 
     def _repr_html_(self) -> str:
         head, *rows = self._cells()
@@ -249,23 +246,19 @@ class PartitionTable(Sequence[Partition]):
 
 
 def _row_problems(p: Partition) -> Iterator[str]:
-    alignment = ALIGNMENT.get(p.type, SECTOR)
-    if p.offset < FIRST_OFFSET:
-        yield f"Partition {p.label!r} at 0x{p.offset:x} is below 0x{FIRST_OFFSET:x}."
-    if p.offset % alignment:
-        yield f"Offset 0x{p.offset:x} of {p.label!r} is not aligned to 0x{alignment:x}."
-    if p.type == APP and p.size % SECTOR:
-        yield f"Size 0x{p.size:x} of {p.label!r} is not aligned to 0x{SECTOR:x}."
-    if (p.type, p.subtype) == OTADATA and p.size != otadata.SIZE:
-        yield f"otadata partition must have size 0x{otadata.SIZE:x}, not 0x{p.size:x}."
-    if (p.type, p.subtype) == NVS and p.size < NVS_MIN_SIZE:
-        yield f"nvs partition must have size 0x{NVS_MIN_SIZE:x} or more, not 0x{p.size:x}."
-    if (p.type, p.subtype) in (OTADATA, COREDUMP) and p.flags & FLAGS["readonly"]:
-        yield f"Partition {p.label!r} is always written to and cannot be readonly."
-    if not p.label.isascii() or not p.label.isprintable():
-        yield f"Label {p.label!r} is not plain ASCII."
-    if len(p.label.encode()) > 16:
-        yield f"Label {p.label!r} is longer than 16 bytes."
+    kind, name, place, size = (p.type, p.subtype), repr(p.label), f"0x{p.offset:x}", f"0x{p.size:x}"
+    alignment, readonly = ALIGNMENT.get(p.type, SECTOR), p.flags & FLAGS["readonly"]
+    problems = {
+        f"Partition {name} at {place} is below 0x{FIRST_OFFSET:x}.": p.offset < FIRST_OFFSET,
+        f"Offset {place} of {name} is not aligned to 0x{alignment:x}.": p.offset % alignment,
+        f"Size {size} of {name} is not aligned to 0x{SECTOR:x}.": p.type == APP and p.size % SECTOR,
+        f"otadata partition must have size 0x{otadata.SIZE:x}, not {size}.": kind == OTADATA and p.size != otadata.SIZE,
+        f"nvs partition must have size 0x{NVS_MIN_SIZE:x} or more, not {size}.": kind == NVS and p.size < NVS_MIN_SIZE,
+        f"Partition {name} is always written to and cannot be readonly.": readonly and kind in WRITTEN,
+        f"Label {name} is not plain ASCII.": not (p.label.isascii() and p.label.isprintable()),
+        f"Label {name} is longer than 16 bytes.": len(p.label.encode()) > 16,
+    }
+    return (problem for problem, is_there in problems.items() if is_there)
 
 
 def _invalid(message: str) -> TableError:
