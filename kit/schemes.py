@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
 from kit.shown import html_table
-from kit.table import APP, FILES, MICROPYTHON_OTA, Partition, PartitionTable
+from kit.table import APP, FILES, FOLDER, Partition, PartitionTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 FLASH_SIZE = 4 * 1024 * 1024
 
-FOLDER = Path(__file__).with_name("partitions")
 SCHEMES: dict[str, PartitionTable] = {
     name: PartitionTable.from_csv((FOLDER / f"{file}.csv").read_text("utf-8"))
     for name, file in {
@@ -25,8 +23,9 @@ SCHEMES: dict[str, PartitionTable] = {
         "minimal SPIFFS": "min_spiffs",
         "no OTA": "no_ota",
         "MicroPython": "micropython",
+        "MicroPython OTA": "micropython_ota",
     }.items()
-} | {"MicroPython OTA": MICROPYTHON_OTA}
+}
 
 
 @dataclass(frozen=True)

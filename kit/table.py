@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import otadata
@@ -47,6 +48,7 @@ FILES = {(DATA, 0x81), (DATA, 0x82), (DATA, 0x83)}
 ALIGNMENT = {APP: 0x10000}  # others: a sector
 SECTOR = 0x1000
 
+FOLDER = Path(__file__).with_name("partitions")
 LINE = "{:<16}  {:<4}  {:<8}  {:>8}  {:>8}  {:>9}"  # of the text of a table
 ADVICE = "Flash the board again: board.flash(image)."
 
@@ -304,11 +306,4 @@ def _name(value: int, names: Mapping[str, int]) -> str:
     return next((name for name, known in names.items() if known == value), f"0x{value:02x}")
 
 
-# ports/esp32/partitions-4MiB-ota.csv of MicroPython 1.26; "vfs" is added at run time
-MICROPYTHON_OTA = PartitionTable.from_csv("""
-nvs,      data, nvs,   0x9000,   0x4000
-otadata,  data, ota,   0xd000,   0x2000
-phy_init, data, phy,   0xf000,   0x1000
-ota_0,    app,  ota_0, 0x10000,  0x180000
-ota_1,    app,  ota_1, 0x190000, 0x180000
-""")
+MICROPYTHON_OTA = PartitionTable.from_csv((FOLDER / "micropython_ota.csv").read_text("utf-8"))
