@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import serial
 
 from kit.application import firmware_dir
-from kit.contents import FLASH_SIZE, Contents, Files, read_contents
+from kit.contents import Contents, Files, read_contents
 from kit.errors import BoardError, ImageError, KitError
 from kit.image import FLASH_BASE
 from kit.loader import download_mode
@@ -21,6 +21,7 @@ from kit.port import open_port
 from kit.progress import Progress
 from kit.records import Records, read_records
 from kit.repl import NOT_FLASHED, Repl, raw_repl, restart
+from kit.schemes import FLASH_SIZE
 from kit.settings import hash_password, settings
 from kit.table import OFFSET as TABLE_OFFSET
 from kit.update_image import UpdateImage, build

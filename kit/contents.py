@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kit.image import HASH_SIZE, HEADER, MAGIC, MAX_SEGMENTS, SEGMENT
+from kit.errors import ImageError
+from kit.image import layout
 from kit.shown import html_table
 from kit.table import OFFSET, SIZE, Partition, PartitionTable
-from kit.update_image import HEADER as APPLICATION_HEADER
-from kit.update_image import HEADER_MAGIC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SECTOR = 4096
-FLASH_SIZE = 4 * 1024 * 1024
 
 Read = Callable[[int, int], bytes]
 
@@ -66,23 +61,9 @@ def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:
 
 
 def _used(read: Read, slot: Partition) -> int:
-    """Return how many bytes of a slot an image takes, 0 for an empty slot; only headers are read."""
-    header = read(slot.offset, HEADER.size)
-    if header[0] != MAGIC or header[1] > MAX_SEGMENTS:
+    """Return how many bytes of a slot an image and its application take, 0 for a slot that holds no image."""
+    try:
+        found = layout(lambda offset, count: read(slot.offset + offset, count), slot.size)
+    except ImageError:
         return 0
-    position = HEADER.size
-    for _ in range(header[1]):
-        if position + SEGMENT.size > slot.size:
-            return 0
-        _, length = SEGMENT.unpack(read(slot.offset + position, SEGMENT.size))
-        position += SEGMENT.size + length
-    length = (position + 16) // 16 * 16 + (HASH_SIZE if header[-1] else 0)
-    return _with_application(read, slot, length) if length <= slot.size else 0
-
-
-def _with_application(read: Read, slot: Partition, length: int) -> int:
-    start = -(-length // SECTOR) * SECTOR
-    if start + SECTOR > slot.size:
-        return length
-    magic, application, _ = struct.unpack(APPLICATION_HEADER.format, read(slot.offset + start, APPLICATION_HEADER.size))
-    return min(start + SECTOR + application, slot.size) if magic == HEADER_MAGIC else length
+    return min(found.application.stop, slot.size)

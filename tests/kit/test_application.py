@@ -249,7 +249,7 @@ def test_set_constant_names_what_is_missing(app_folder: Path):
         set_constant(app_folder / "nothing.py", "COLOUR", "red")
 
 
-SOURCE = """\
+MACHINE = """\
 class Machine:
     # Why it waits.
     async def wait(self, seconds):
@@ -264,7 +264,7 @@ class Machine:
 
 
 def test_a_function_is_shown_with_the_comment_above_it(tmp_path: Path):
-    (tmp_path / "machine.py").write_text(SOURCE)
+    (tmp_path / "machine.py").write_text(MACHINE)
     assert kit.read_function(tmp_path / "machine.py", "wait").splitlines() == [
         "# Why it waits.",
         "async def wait(self, seconds):",
@@ -277,7 +277,7 @@ def test_a_function_is_shown_with_the_comment_above_it(tmp_path: Path):
 
 
 def test_a_function_that_is_not_there(tmp_path: Path):
-    (tmp_path / "machine.py").write_text(SOURCE)
+    (tmp_path / "machine.py").write_text(MACHINE)
     with pytest.raises(ImageError, match="has no function 'sto'"):
         kit.read_function(tmp_path / "machine.py", "sto")
     with pytest.raises(ImageError, match="There is no file"):
