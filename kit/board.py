@@ -13,7 +13,7 @@ import serial
 
 from kit.application import firmware_dir
 from kit.contents import Contents, Files, read_contents
-from kit.errors import BoardError, ImageError, KitError
+from kit.errors import BoardError, ImageError, KitError, SettingsError
 from kit.image import FLASH_BASE
 from kit.loader import download_mode
 from kit.ota import OtaClient
@@ -37,6 +37,7 @@ BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
 VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
 BOARD_URL = re.compile(r"URL: (http://\S+)")
 SALT_SIZE = 16
+DEFAULT_PASSWORD, PASSWORD_LENGTHS = "admin123", range(8, 65)  # as firmware/app/auth.py takes them
 FIRST_VERSION = "1.0.0"
 LESSONS = 2
 
@@ -193,10 +194,15 @@ class Board:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
 
         Raises:
-            SettingsError: a setting for a real board is missing.
+            SettingsError: a setting for a real board is missing, or the OTA password is no good one.
             BoardError: MicroPython does not answer, or cannot write to vfs.
         """
         chosen = settings(self.is_virtual)
+        if chosen.password == DEFAULT_PASSWORD or len(chosen.password) not in PASSWORD_LENGTHS:
+            raise SettingsError(
+                "The OTA password is too short, too long, or the one that everybody knows.",
+                "Choose one of your own, 8 to 64 characters long, in lab.toml or KIT_PASSWORD.",
+            )
         salt = os.urandom(SALT_SIZE)
         blobs = {
             "wifi_ssid": chosen.wifi_ssid.encode(),

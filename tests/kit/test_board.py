@@ -12,7 +12,7 @@ import kit
 from kit import base
 from kit.board import CORRUPT, Board
 from kit.contents import Files, read_contents
-from kit.errors import AddressError, BoardError, ImageError, KitError, TableError
+from kit.errors import AddressError, BoardError, ImageError, KitError, SettingsError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
 from kit.table import Partition, PartitionTable
@@ -155,6 +155,14 @@ def test_the_end_of_the_flash_is_the_end(board: Board):
     for offset, size in ((0x3FFFFD, 4), (1 << 40, 1), (0, 1 << 40)):
         with pytest.raises(BoardError, match=r"The flash ends at 0x400000\."):
             board.read(offset, size)
+
+
+@pytest.mark.parametrize("password", ["admin123", "brief", "x" * 65])
+def test_install_takes_no_bad_password(board: Board, monkeypatch: pytest.MonkeyPatch, password: str):
+    monkeypatch.setenv("KIT_PASSWORD", password)
+    with pytest.raises(SettingsError, match="The OTA password is too short") as caught:
+        board.install()
+    assert password not in str(caught.value)
 
 
 def test_otadata_names_the_slot_that_runs(board: Board):
