@@ -7,6 +7,7 @@ mpremote 1.29's transport is bent here, by subclass: it opens its port by name, 
 from __future__ import annotations
 
 import io
+import math
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -34,20 +35,15 @@ class Repl(SerialTransport):
 
     def read_until(self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None) -> bytes:
         """Read up to `ending`, or until nothing came for `timeout` seconds; the contract is mpremote's."""
+        silence, whole = (math.inf if limit is None else limit for limit in (timeout, timeout_overall))
         data = b""
         started = heard = time.monotonic()
-        while not data.endswith(ending):
-            byte = self.serial.read(1)
-            now = time.monotonic()
-            if byte:
-                heard = now
+        while not data.endswith(ending) and time.monotonic() < min(heard + silence, started + whole):
+            if byte := self.serial.read(1):
+                heard = time.monotonic()
                 data = byte if data_consumer else data + byte
                 if data_consumer:
                     data_consumer(byte)
-            if timeout is not None and now - heard >= timeout:
-                break
-            if timeout_overall is not None and now - started >= timeout_overall:
-                break
         return data
 
     def exec(self, command: str, data_consumer: Callable[[bytes], None] | None = None) -> bytes:
