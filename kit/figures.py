@@ -1,6 +1,7 @@
 """Figures that speak without a caption: what fills the flash, and how fast an update went."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,8 @@ def flash_map(table: Iterable[Partition], used: Mapping[str, int], virtual: bool
         boxes.append(Partition("not in the table", NOT_IN_TABLE, 0, end, flash - end))
     small = [box for box in boxes if box.end <= flash // 32]  # what cannot be read at the scale of the flash
     zoom = max((box.end for box in small), default=OFFSET)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 4.1))
-        figure.subplots_adjust(left=0.01, right=0.99, top=0.88, bottom=0.01)
+    with _figure(f"Flash, {_size(flash)}", virtual, 4.1) as figure:
+        axes = figure.subplots(gridspec_kw={"left": 0.01, "right": 0.99, "top": 0.88, "bottom": 0.01})
         large = [box for box in boxes if box not in small]
         for row, named, span, y in (boxes, large, range(flash), 0.62), (small, small, range(FLASH_BASE, zoom), 0.0):
             _strip(axes, row, used, span, y, height=0.3)
@@ -56,8 +56,6 @@ def flash_map(table: Iterable[Partition], used: Mapping[str, int], virtual: bool
         axes.text(0.5, 0.37, f"{FLASH_BASE:#x} to {zoom:#x}, enlarged", ha="center", color="#555555")
         axes.set(xlim=(-0.002, 1.002), ylim=(-0.22, 0.93))
         axes.axis("off")
-        _title(figure, f"Flash, {_size(flash)}", virtual)
-    plt.close(figure)  # a notebook shows what the cell returns, once
     return figure
 
 
@@ -68,9 +66,9 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
         image: its bytes, 0 for none; those for which there is no room are hatched.
         virtual: say that the image is for a virtual board.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 5.8))
-        figure.subplots_adjust(left=0.03, right=0.97, top=0.92, bottom=0.15)
+    subject = f"An image of {image:,} bytes in five" if image else "Five"
+    with _figure(f"{subject} partition schemes", virtual, 5.8) as figure:
+        axes = figure.subplots(gridspec_kw={"left": 0.03, "right": 0.97, "top": 0.92, "bottom": 0.15})
         for row, scheme in enumerate(schemes):
             _scheme(axes, scheme, -row)
         if image:
@@ -80,9 +78,6 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
         axes.spines[:].set_visible(False)
         axes.set(xlim=(-0.002, 1.002), ylim=(0.85 - len(schemes), 0.9), yticks=[])
         axes.set_xticks([mib * MIB / FLASH_SIZE for mib in range(5)], [f"{mib} MiB" for mib in range(5)])
-        subject = f"An image of {image:,} bytes in five" if image else "Five"
-        _title(figure, f"{subject} partition schemes", virtual)
-    plt.close(figure)
     return figure
 
 
@@ -92,9 +87,9 @@ def throughput(result: "UploadResult") -> Figure:
     written, _, answered, *_ = phases.values()
     # The board's own clock says when it had written all: later than that no sample counts.
     points = list({min(t, written): done for t, _, done, _ in result.samples}.items())
-    with plt.rc_context(STYLE):
-        figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(WIDTH, 5.2), height_ratios=(3, 2))
-        figure.subplots_adjust(left=0.1, right=0.98, top=0.84, bottom=0.11, hspace=0.14)
+    with _figure(f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual, 5.2) as figure:
+        grid = {"left": 0.1, "right": 0.98, "top": 0.84, "bottom": 0.11, "hspace": 0.14}
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw=grid)
         _spans(top, phases)
         _spans(bottom, phases)
         top.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
@@ -102,8 +97,6 @@ def throughput(result: "UploadResult") -> Figure:
         top.plot(times, [size / MB for size in sizes], color=BLUE, linewidth=2.5, marker="o", markersize=4)
         top.set(ylim=(0, result.bytes / MB * 1.12), ylabel="MB written\nby the board")
         _speed(bottom, points)
-        _title(figure, f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual)
-    plt.close(figure)
     return figure
 
 
@@ -117,10 +110,16 @@ def _seconds(time: float) -> str:
     return f"{time:.1f} s" if time >= 10 else f"{time:.2g} s"
 
 
-def _title(figure: Figure, title: str, virtual: bool) -> None:
-    figure.text(0.01, 0.98, title, va="top", fontsize=15, fontweight="bold")
-    if virtual:
-        figure.text(0.99, 0.98, "virtual board", va="top", ha="right", fontsize=13, color="#8A4B00", style="italic")
+@contextmanager
+def _figure(title: str, virtual: bool, height: float) -> Iterator[Figure]:
+    """A figure with its title, to be drawn in our style."""
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(WIDTH, height))
+        figure.text(0.01, 0.98, title, va="top", fontsize=15, fontweight="bold")
+        if virtual:
+            figure.text(0.99, 0.98, "virtual board", va="top", ha="right", fontsize=13, color="#8A4B00", style="italic")
+        yield figure
+    plt.close(figure)  # a notebook shows what the cell returns, once
 
 
 def _boxes(table: Iterable[Partition]) -> list[Partition]:
