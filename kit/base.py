@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import table
 from kit.errors import ImageError, KitError
-from kit.image import CHIP_ESP32, FLASH_BASE, AppImage, Descriptor, is_firmware_bin, read_file
+from kit.image import CHIP_ESP32, FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin, read_file
 from kit.table import PartitionTable
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class BaseImage:
         """
         try:
             bootloader = data[: _bootloader_length(data)]
-            start = table.OFFSET - FLASH_BASE
-            partitions = PartitionTable.from_bytes(data[start : start + table.SIZE])
+            partitions = PartitionTable.from_bytes(data[TABLE_PLACE:])
             if len(partitions.slots) < 2 or partitions.otadata is None:
                 raise ImageError("This release has no two slots, so it cannot be updated over the air.", ADVICE)
             app = data[partitions.slots[0].offset - FLASH_BASE :]
@@ -61,15 +59,14 @@ class BaseImage:
 
         Blank NVS holds no settings, and with blank otadata the bootloader starts ota_0.
         """
-        first = self.table.slots[0].offset
-        table_at = table.OFFSET - FLASH_BASE
-        return (self.bootloader.ljust(table_at, b"\xff") + self.table.to_bytes()).ljust(first - FLASH_BASE, b"\xff")
+        tabled = self.bootloader.ljust(TABLE_PLACE, b"\xff") + self.table.to_bytes()
+        return tabled.ljust(self.table.slots[0].offset - FLASH_BASE, b"\xff")
 
 
 def _bootloader_length(data: bytes) -> int:
     if Descriptor.parse(data):
         raise ImageError("This is an app image alone, without bootloader and partition table.", ADVICE)
-    bootloader = AppImage.parse(data[: table.OFFSET - FLASH_BASE])
+    bootloader = AppImage.parse(data[:TABLE_PLACE])
     if bootloader.chip_id != CHIP_ESP32:
         raise ImageError(f"This release is for {bootloader.chip_name}, not for ESP32.", ADVICE)
     if not is_firmware_bin(data):

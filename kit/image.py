@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kit.errors import ImageError
 from kit.shown import html_table
+from kit.table import MAGIC as ROW_MAGIC
 from kit.table import OFFSET, SECTOR
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ DESCRIPTOR_OFFSET = 0x20  # the first bytes of the first segment
 DESCRIPTOR_MAGIC = 0xABCD5432
 DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")  # begins magic, secure_version, -, version, project
 FLASH_BASE = 0x1000  # where a firmware.bin starts in the flash of an ESP32
+TABLE_PLACE = OFFSET - FLASH_BASE  # in a firmware.bin
 
 # What kit.build puts behind an image, from the next sector on: a header with a sector to itself, and the application.
 APPLICATION_HEADER = struct.Struct("<4sI32s")  # magic, length of the application, its SHA-256
@@ -286,8 +288,7 @@ def layout(read: Callable[[int, int], bytes], size: int) -> Layout:
 
 def is_firmware_bin(data: bytes) -> bool:
     """Tell whether this is the release file that starts at flash 0x1000: bootloader, partition table, app."""
-    table = OFFSET - FLASH_BASE
-    return data[:1] == bytes([MAGIC]) and data[table : table + 2] == b"\xaa\x50" and Descriptor.parse(data) is None
+    return data[:1] == bytes([MAGIC]) and data.startswith(ROW_MAGIC, TABLE_PLACE) and Descriptor.parse(data) is None
 
 
 def _seal(image: bytearray) -> bytes:
