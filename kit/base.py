@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.address import resolve
 from kit.errors import ImageError, KitError
 from kit.image import CHIP_ESP32, FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin, read_file
 from kit.table import PartitionTable
@@ -78,11 +79,7 @@ def is_virtual(board: Board | None) -> bool:
     """Tell whether this board, or without one the board at the current address, is virtual."""
     if isinstance(board, str | bytes):
         raise ImageError(f"{board!r} is an address, not a board.", "Give what kit.connect() returned: board=board.")
-    if board is not None:
-        return board.is_virtual
-    from kit.address import resolve
-
-    return resolve().is_virtual
+    return (resolve() if board is None else board).is_virtual
 
 
 def base_image(board: Board | None = None, file: str | Path | None = None) -> BaseImage:
