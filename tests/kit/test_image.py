@@ -335,6 +335,24 @@ def test_the_application_stands_at_the_next_sector(payload: int, gap: int):
     assert AppImage.read(app + b"x" + padding + header + b"abc").application is None
 
 
+def test_the_parts_of_an_image_are_found_by_little_of_it(update: UpdateImage):
+    read = []
+
+    def part(offset: int, count: int) -> bytes:
+        read.append(count)
+        return update.data[offset : offset + count]
+
+    found = image.layout(part, update.size)
+    assert sum(read) < 200
+    assert found.segments == AppImage.read(update).segments
+    assert found.end + len(found.tail) == update.app_length
+    assert found.application == range(update.size - 500, update.size)
+    assert found.digest == hashlib.sha256(b"a" * 500).digest()
+    assert image.layout(part, update.app_length).application == range(update.app_length, update.app_length)
+    with pytest.raises(ImageError, match="cut short: it has 1,442,383 bytes and needs 1,442,384 or more"):
+        image.layout(part, update.app_length - 1)
+
+
 def test_the_stand_in_is_an_image_for_esptool(tmp_path: Path):
     path = tmp_path / "app.bin"
     path.write_bytes(standin.app())

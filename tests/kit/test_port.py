@@ -173,3 +173,14 @@ def test_a_port_opens_again(uart: Uart, lines: list[tuple[bool, bool]], monkeypa
         Board(f"rfc2217://127.0.0.1:{uart.port}").read(0, 4)
     pulled = [line for line in lines if line != (False, False)]
     assert pulled[-1] == (False, True)  # EN alone: to run mode; esptool's own resets end with (True, False)
+
+
+def test_a_connection_that_ends_is_told_in_our_words(uart: Uart):
+    def unplug_and_read() -> None:
+        with open_port(f"rfc2217://127.0.0.1:{uart.port}") as port:
+            port._socket.shutdown(socket.SHUT_RDWR)
+            for _ in range(3):  # the first gives what was there
+                port.read()
+
+    with pytest.raises(BoardError, match=r"broke: the other side has closed the connection\. Check the cable"):
+        unplug_and_read()
