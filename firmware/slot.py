@@ -33,29 +33,28 @@ class SlotError(Exception):
     """There is no application that could be started; the text says why."""
 
 
-# littlefs asks for 32 to 128 bytes at a time: one sector is kept.
+# littlefs asks for 32 to 128 bytes at a time: one of its blocks is kept.
 class Window:
     """Read-only block device over `length` bytes of a partition from the sector boundary `start` on."""
 
     def __init__(self, partition, start, length):
         self._partition = partition
-        self._first = start // SECTOR
+        self._start = start
         self._count = length // _BLOCK
-        self._cache = bytearray(SECTOR)
+        self._cache = bytearray(_BLOCK)
         self._cached = -1
 
     def readblocks(self, block, buf, offset=0):
-        position = block * _BLOCK + offset
         done = 0
         while done < len(buf):
-            sector, skip = divmod(position + done, SECTOR)
-            if sector != self._cached:
+            if block != self._cached:
                 self._cached = -1
-                self._partition.readblocks(self._first + sector, self._cache)
-                self._cached = sector
-            n = min(SECTOR - skip, len(buf) - done)
-            buf[done : done + n] = self._cache[skip : skip + n]
+                self._partition.readblocks(0, self._cache, self._start + block * _BLOCK)
+                self._cached = block
+            n = min(_BLOCK - offset, len(buf) - done)
+            buf[done : done + n] = self._cache[offset : offset + n]
             done += n
+            block, offset = block + 1, 0
 
     def writeblocks(self, block, buf, offset=0):
         raise OSError(30)  # EROFS
