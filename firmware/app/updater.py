@@ -5,6 +5,7 @@ sector of the slot is erased before any other write and written last, and set_bo
 """
 
 import asyncio
+import gc
 import hashlib
 import time
 
@@ -23,15 +24,12 @@ class Updater:
     `progress` is what GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
     """
 
-    # Both buffers are taken once, while the heap is whole.
     def __init__(self, running):
         self.running = running
         self.target = slot.other(running)
         self.version = image.describe(running)["version"]
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
         self.token = None
-        self._first = bytearray(_SECTOR)
-        self._buffer = bytearray(_SECTOR)
 
     def is_busy(self):
         return self.progress["phase"] != "idle"
@@ -51,14 +49,25 @@ class Updater:
             raise UpdateError("BUSY", "Another update is running.")
         self.progress.update({"phase": "check", "received": 0, "written": 0, "size": size, "error": None})
         try:
+            self._take_buffers()
             return await self._run(body, size, force, sha256, md5)
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
         except UpdateError as error:
             raise self._failed(error)
         finally:
+            self._first = self._buffer = None
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
+
+    # For as long as an update runs; at rest they would be a tenth of what the application has in memory.
+    def _take_buffers(self):
+        gc.collect()
+        try:
+            self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
+        except MemoryError:
+            advice = "POST to /restart, and send the image again."
+            raise UpdateError("BUSY", "The board has no memory left for an update.", advice)
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")

@@ -9,6 +9,7 @@ import _chip
 import _otadata
 import image
 import slot
+import updater
 import web
 from _expect import error_of
 from _upload import otadata, refused, send
@@ -110,6 +111,21 @@ def test_is_busy_until_the_restart(path):
     error = error_of(UpdateError, send, path)
     assert (error.name, error.status) == ("UPDATE_ERROR_BUSY", 409)
     assert web.updater.progress == progress
+
+
+def test_has_buffers_only_while_an_update_runs(path):
+    """No memory for them is a refusal like others."""
+
+    def bytearray_without_memory(n):
+        raise MemoryError
+
+    updater.bytearray = bytearray_without_memory
+    _chip.log = []
+    assert refused(path) == ("BUSY", 409)
+    assert not _chip.log
+    del updater.bytearray
+    send(path)
+    assert not any([type(value) is bytearray for value in web.updater.__dict__.values()])  # noqa: C419
 
 
 def test_refuses_the_same_and_older_versions(path):
