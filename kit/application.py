@@ -22,6 +22,8 @@ SECTOR = 4096
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
+MOST_FILES = 200  # from about 500 on littlefs-python 0.19 ends the process
+
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
@@ -38,15 +40,16 @@ def new_app(folder: str | Path) -> Path:
     Raises:
         ImageError: there is something else in this place.
     """
-    folder = Path(folder)
-    if (folder / "main.py").is_file():
-        return folder
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
     try:
+        folder = Path(folder)
+        if (folder / "main.py").is_file():
+            return folder
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
         return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{folder} cannot be made: {error.strerror or error}.", "Choose another place.") from None
+    except (OSError, TypeError, ValueError) as error:  # ValueError: a name with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{folder} cannot be made: {reason}.", "Choose another place.") from None
 
 
 def set_constant(path: str | Path, name: str, value: str) -> str:
@@ -105,10 +108,13 @@ def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
 def _read(app_dir: str | Path) -> dict[str, bytes]:
     if not isinstance(app_dir, str | Path) or not Path(app_dir).is_dir():
         raise ImageError(f"There is no folder {app_dir}.", 'Make one with kit.new_app("my_app"), or check the path.')
-    names = {path.relative_to(app_dir).as_posix(): path for path in Path(app_dir).rglob("*") if path.is_file()}
-    if "main.py" not in names:
+    paths = {path.relative_to(app_dir).as_posix(): path for path in Path(app_dir).rglob("*") if path.is_file()}
+    paths = {name: path for name, path in paths.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
+    if "main.py" not in paths:
         raise ImageError(f"There is no main.py in {app_dir}, so it is no application.", "Give the folder with main.py.")
-    own = {name: path.read_bytes() for name, path in names.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
+    if len(paths) > MOST_FILES:
+        raise ImageError(f"{app_dir} holds {len(paths)} files.", f"Keep an application to {MOST_FILES} files.")
+    own = {name: path.read_bytes() for name, path in paths.items()}
     library = Path(find_spec("microdot").origin).parent  # not imported: that would start its CPython side
     return {f"lib/microdot/{name}": (library / name).read_bytes() for name in ("__init__.py", "microdot.py")} | own
 

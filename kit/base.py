@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit.address import resolve
 from kit.errors import ImageError, KitError
 from kit.image import CHIP_ESP32, FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin, read_file
+from kit.schemes import FLASH_SIZE
 from kit.table import PartitionTable
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ RELEASE_SHA256 = "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0c
 
 TIMEOUT = 20  # seconds without a byte
 
+STAND_IN = "kit-stand-in"  # the project that a stand-in names in its app descriptor
 ADVICE = "Download the .bin file of MicroPython's release ESP32_GENERIC-OTA."
 
 
@@ -48,12 +50,16 @@ class BaseImage:
             partitions = PartitionTable.from_bytes(data[TABLE_PLACE:])
             if len(partitions.slots) < 2 or partitions.otadata is None:
                 raise ImageError("This release has no two slots, so it cannot be updated over the air.", ADVICE)
+            partitions.check(FLASH_SIZE)
             app = data[partitions.slots[0].offset - FLASH_BASE :]
+            if not app:
+                raise ImageError("This release is cut short: it ends before its first slot.", ADVICE)
             parsed = AppImage.parse(app)
             parsed.check()
         except KitError as error:
             raise ImageError(f"{name}: {error.cause}", ADVICE) from None
-        return cls(bootloader, partitions, app[: parsed.length], is_stand_in=False, name=name)
+        is_stand_in = parsed.descriptor.project == STAND_IN  # as read back from a virtual board
+        return cls(bootloader, partitions, app[: parsed.length], is_stand_in, name)
 
     def before_slots(self) -> bytes:
         """Return the flash from 0x1000 to the first slot: bootloader, partition table, all else blank.
@@ -72,14 +78,17 @@ def _bootloader_length(data: bytes) -> int:
         raise ImageError(f"This release is for {bootloader.chip_name}, not for ESP32.", ADVICE)
     if not is_firmware_bin(data):
         raise ImageError("This file has no partition table behind its bootloader.", ADVICE)
+    if not bootloader.checksum_ok or bootloader.hash_ok is False:
+        raise ImageError("The bootloader in this file is damaged.", ADVICE)
     return bootloader.length
 
 
 def is_virtual(board: Board | None) -> bool:
     """Tell whether this board, or without one the board at the current address, is virtual."""
-    if isinstance(board, str | bytes):
-        raise ImageError(f"{board!r} is an address, not a board.", "Give what kit.connect() returned: board=board.")
-    return (resolve() if board is None else board).is_virtual
+    found = resolve() if board is None else board
+    if not hasattr(found, "is_virtual"):
+        raise ImageError(f"{board!r} is not a board.", "Give what kit.connect() returned: board=board.")
+    return found.is_virtual
 
 
 def base_image(board: Board | None = None, file: str | Path | None = None) -> BaseImage:

@@ -205,6 +205,8 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         ImageError: there is no such file, or it is a folder, empty or unreadable.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ImageError(f"A file has a name, and this is a {type(path).__name__}.", "Give the path of a .bin file.")
     if os.path.isdir(path):
         raise ImageError(f"{path} is a folder, not a file.", "Give the path of a .bin file.")
     try:

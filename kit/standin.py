@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 
 from kit import image, table
-from kit.base import BaseImage
+from kit.base import STAND_IN, BaseImage
 
-PROJECT = "kit-stand-in"
 APP_SIZE = 1_310_720  # 1.25 MB; MicroPython's OTA builds have 1.43 to 1.45 MB
 
 DROM = 0x3F400020  # read-only data, mapped: its place in a 64 KiB page is its offset in the image
@@ -33,7 +32,7 @@ def _filler(seed: str, size: int) -> bytes:
 def app() -> bytes:
     """Return the app image: 1,310,720 bytes, version "", project "kit-stand-in"."""
     descriptor = image.DESCRIPTOR.pack(
-        image.DESCRIPTOR_MAGIC, 0, b"", b"", PROJECT.encode(), b"", b"", b"", b"", 0, 0, 0, b"", b""
+        image.DESCRIPTOR_MAGIC, 0, b"", b"", STAND_IN.encode(), b"", b"", b"", b"", 0, 0, 0, b"", b""
     )
     around = image.HEADER.size + 2 * image.SEGMENT.size + 16 + image.HASH_SIZE  # 16: the block of the checksum
     drom = descriptor + _filler("drom", APP_SIZE - around - IRAM_SIZE - len(descriptor))
@@ -48,4 +47,4 @@ def bootloader() -> bytes:
 
 def image_set() -> BaseImage:
     """Return bootloader, partition table and app of the stand-in."""
-    return BaseImage(bootloader(), table.MICROPYTHON_OTA, app(), is_stand_in=True, name=PROJECT)
+    return BaseImage(bootloader(), table.MICROPYTHON_OTA, app(), is_stand_in=True, name=STAND_IN)

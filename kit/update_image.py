@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import standin
 from kit.application import firmware_dir, pack
-from kit.base import BaseImage, base_image, is_virtual
+from kit.base import STAND_IN, BaseImage, base_image, is_virtual
 from kit.errors import ImageError
 from kit.image import APPLICATION_HEADER as HEADER
 from kit.image import APPLICATION_MAGIC as HEADER_MAGIC
@@ -92,10 +91,16 @@ def save(path: str | Path, data: bytes) -> Path:
         ImageError: it cannot be written there.
     """
     try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror}.", "Choose another file.") from None
-    return Path(path)
+        path = Path(path)
+        draft = path.with_name(path.name + ".part")  # a disk that is full must not cost the file that was there
+        try:
+            draft.write_bytes(data)
+            return draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except (OSError, TypeError, ValueError) as error:  # ValueError: no name at all, or one with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} cannot be written: {reason}.", "Choose another file.") from None
 
 
 def build(
@@ -119,9 +124,11 @@ def build(
         ImageError: a bad version, an application that does not compile, or one too large for a slot.
     """
     _check_version(version)
+    if base is not None and not isinstance(base, BaseImage):
+        raise ImageError(f"{base!r} is no base image.", "Read it from a file: base=kit.base_image(file=…).")
     base = base or base_image(board)
     built = _build_time(when)
-    project = standin.PROJECT if base.is_stand_in else "esp32-ota"
+    project = STAND_IN if base.is_stand_in else "esp32-ota"
     date, clock = f"{built:%Y-%m-%d %H:%M:%S}".split()
     app_image = with_descriptor(base.app, version=version, project=project, date=date, time=clock)
     start = -(-len(app_image) // SECTOR) * SECTOR + SECTOR  # of the application, behind the header sector

@@ -11,7 +11,7 @@ from kit.settings import DEMO
 
 FOLDER = pytest.StashKey[str]()
 # nbval starts a kernel in the folder of its notebook, where a learner's own my_app may lie.
-START_ELSEWHERE = "import os; os.chdir({folder!r})"
+START_ELSEWHERE = "import os, tempfile; os.chdir(tempfile.mkdtemp(dir={folder!r}))"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -282,3 +282,22 @@ def test_a_function_that_is_not_there(tmp_path: Path):
         kit.read_function(tmp_path / "machine.py", "sto")
     with pytest.raises(ImageError, match="There is no file"):
         kit.read_function(tmp_path / "none.py", "stop")
+
+
+def test_an_application_of_very_many_files(app_folder: Path):
+    for number in range(300):
+        (app_folder / f"{number}.txt").write_text("x")
+    with pytest.raises(ImageError, match="holds 303 files"):
+        pack(app_folder, False)
+
+
+def test_an_application_of_many_files_fits(app_folder: Path):
+    for number in range(197):
+        (app_folder / f"{number}.py").write_text("x = 1")
+    assert pack(app_folder, False)
+
+
+@pytest.mark.parametrize("folder", [None, 3, "a" * 300, "a\0b"])
+def test_a_place_that_there_cannot_be(folder: object):
+    with pytest.raises(ImageError, match="cannot be made"):
+        kit.new_app(folder)

@@ -2,6 +2,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from kit import base, image, table
 from kit.base import BaseImage, base_image
 from kit.errors import ImageError
+from kit.table import MICROPYTHON_OTA, PartitionTable
 
 
 class Board:
@@ -188,3 +190,34 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
         base_image(file=tmp_path / "none.bin")
     with pytest.raises(ImageError, match="is a folder"):
         base_image(file=tmp_path)
+
+
+def test_a_stand_in_stays_one_when_it_comes_from_a_file():
+    made = base_image()
+    data = made.before_slots() + made.app
+    assert BaseImage.from_firmware_bin(data, "dump.bin").is_stand_in
+
+
+def test_a_damaged_bootloader(firmware_bin: bytes):
+    damaged = bytearray(firmware_bin)
+    damaged[100] ^= 1
+    with pytest.raises(ImageError, match="bootloader in this file is damaged"):
+        BaseImage.from_firmware_bin(bytes(damaged), "firmware.bin")
+
+
+def test_a_release_that_ends_before_its_slot(firmware_bin: bytes):
+    with pytest.raises(ImageError, match="ends before its first slot"):
+        BaseImage.from_firmware_bin(firmware_bin[:0xE000], "firmware.bin")
+
+
+def test_a_table_that_a_bootloader_would_refuse(firmware_bin: bytes):
+    rows = [replace(row, offset=0x110000) if row.label == "ota_1" else row for row in MICROPYTHON_OTA]
+    table = PartitionTable(tuple(rows)).to_bytes()
+    with pytest.raises(ImageError, match="overlaps"):
+        BaseImage.from_firmware_bin(firmware_bin[:0x7000] + table + firmware_bin[0x7C00:], "firmware.bin")
+
+
+@pytest.mark.parametrize("file", [3, b"firmware.bin"])
+def test_a_file_without_a_name(file: object):
+    with pytest.raises(ImageError, match="A file has a name"):
+        base_image(file=file)

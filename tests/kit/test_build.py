@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import struct
 import subprocess
@@ -12,7 +13,7 @@ from kit.application import pack
 from kit.base import BaseImage
 from kit.errors import ImageError
 from kit.image import AppImage
-from kit.update_image import build
+from kit.update_image import build, save
 
 WHEN = datetime(2025, 11, 24, 10, 20, 30, tzinfo=UTC)
 
@@ -136,3 +137,36 @@ def test_save(stand_in: BaseImage, app_folder: Path, tmp_path: Path):
     for bad in (tmp_path, tmp_path / "none" / "u.bin"):
         with pytest.raises(ImageError, match="cannot be written"):
             update.save(bad)
+
+
+def test_a_base_that_is_the_name_of_a_file():
+    with pytest.raises(ImageError, match="is no base image") as caught:
+        build("1.0.0", base="fw.bin")
+    assert "kit.base_image(file=" in caught.value.advice
+
+
+@pytest.mark.parametrize("board", [3, "virtual", b"/dev/ttyUSB0"])
+def test_a_board_that_is_none(board: object):
+    with pytest.raises(ImageError, match="is not a board"):
+        build("1.0.0", board=board)
+
+
+@pytest.mark.parametrize("path", [None, 3, "", "a\0b", "none/update.bin"])
+def test_a_file_that_cannot_be_written(path: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImageError, match="cannot be written"):
+        save(path, b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, data: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "update.bin").write_text("the one before")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ImageError, match="No space left on device"):
+        save(tmp_path / "update.bin", b"data")
+    assert (tmp_path / "update.bin").read_text() == "the one before"
+    assert [path.name for path in tmp_path.iterdir()] == ["update.bin"]
