@@ -3,13 +3,13 @@
 import asyncio
 import binascii
 import gc
+import sys
 import time
 
 import auth
 import image
 import machine
 import multipart
-import page
 import slot
 import wifi
 from errors import HttpError, UpdateError
@@ -64,7 +64,7 @@ def _answers(method, path):
                 return await handler(request)
             except HttpError as error:
                 if _is_browser(request):
-                    return _html(page.message(error.message, error.advice), error.status, error.headers)
+                    return _html(_page().message(error.message, error.advice), error.status, error.headers)
                 return error.body(), error.status, error.headers
 
         return app.route(path, methods=[method])(answer)
@@ -74,6 +74,17 @@ def _answers(method, path):
 
 def _is_browser(request):
     return "text/html" in request.headers.get("Accept", "")
+
+
+# Seldom asked for: in between the pages take no memory.
+def _page():
+    import page
+
+    del sys.modules["page"]
+    return page
+
+
+_page()  # a mistake in them ends this start, before the version is confirmed
 
 
 def _html(text, status=200, headers=()):
@@ -90,7 +101,7 @@ def _need_token(request):
 
 @_answers("GET", "/")
 async def index(request):
-    return _html(page.index(info(), auth.is_token(auth.token_of(request))))
+    return _html(_page().index(info(), auth.is_token(auth.token_of(request))))
 
 
 @_answers("GET", "/info")
@@ -155,7 +166,7 @@ async def update(request):
     _restart_soon()
     if _is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return _html(page.message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
+        return _html(_page().message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
     return result
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from kit import otadata
+from kit.application import new_app
 from kit.base import BaseImage
 from kit.image import make
 from kit.settings import hash_password
@@ -22,6 +23,7 @@ ROOT = HERE.parents[1]
 RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_1 = 0xD000, 0x190000
 PASSWORD = "a password of our own"
+CHIP = SimpleNamespace(is_virtual=False)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def release() -> BaseImage:
 
 
 def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
-    return build(version, base=base, board=SimpleNamespace(is_virtual=False))
+    return build(version, base=base, board=CHIP)
 
 
 def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> None:
@@ -81,3 +83,14 @@ def test_a_real_chip_refuses_a_stand_in(bare, release: BaseImage, make_flash, se
     answer = board.update(build("1.1.0", base=image_set()).data)
     assert (answer.status_code, answer.json()["error"]) == (415, "UPDATE_ERROR_MAGIC_BYTE")
     assert "stand-in" in answer.json()["message"]
+
+
+def test_a_mistake_in_the_pages_is_not_confirmed(bare, release: BaseImage, make_flash, serve, tmp_path: Path) -> None:
+    """They are loaded when they are asked for, but for once at the start too."""
+    app = new_app(tmp_path / "app")
+    page = app / "page.py"
+    page.write_text(page.read_text() + "\nno_such_name\n")
+    flash = make_flash((1, otadata.PENDING_VERIFY), slot_0=build("1.1.0", base=release, board=CHIP, app=app).data)
+    board = serve(bare, flash, "00", 0x10000, body="start", until="RESET")
+    assert board.wait() == 42
+    assert "NameError" in board.output()
