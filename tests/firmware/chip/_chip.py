@@ -101,10 +101,8 @@ def pin(number, value):
     pass
 
 
-def alarm(ms, again, call=None):
-    """A timer that only the test lets ring. Without `again` machine.Timer starts it anew."""
-    if call is None:
-        again, call = False, again
+def alarm(ms, again, call):
+    """A timer that only the test lets ring."""
     entry = [ms, again, call]
     alarms.append(entry)
     return lambda: entry in alarms and alarms.remove(entry)

@@ -7,13 +7,9 @@ import sys
 sys.path[:0] = sys.argv[1].split(":")
 import _chip  # noqa: E402
 import _prelude  # noqa: E402, F401
-import _wdt  # noqa: E402
-import machine  # noqa: E402
 
 gc.threshold(16384)  # as slot.start has it
 _chip.open_flash(sys.argv[4])
-if not hasattr(machine, "WDT"):
-    machine.WDT = _wdt.WDT
 body = __import__(sys.argv[2])
 getattr(body, sys.argv[3])(*sys.argv[5:])
 print("PASSED")
