@@ -5,12 +5,15 @@ import select
 import socket
 import struct
 import time
+from dataclasses import replace
 
 import pytest
 import requests
 
 PASSWORD = "a password of our own"
 LONG = "x" * 10_000
+SOCKETS = 10  # of a chip
+FILES = {"micropython": 4, "cpython": 7}  # that are open besides: standard streams, flash, CPython's event loop
 
 
 def answer(connection: socket.socket) -> bytes:
@@ -39,6 +42,17 @@ def test_twenty_idle_connections(beginning: str, interpreter, make_flash, serve)
     for connection in idle[:15]:
         assert is_closed(connection, seconds=20)
     assert not any(is_closed(connection) for connection in idle[15:])
+    for connection in idle:
+        connection.close()
+
+
+def test_ten_sockets(interpreter, make_flash, serve) -> None:
+    """The system gives the board no more than a chip has, and the clients that it keeps leave some free."""
+    limit = ("sh", "-c", 'ulimit -n "$0"; exec "$@"', str(FILES[interpreter.name] + SOCKETS))
+    board = serve(replace(interpreter, command=limit + interpreter.command), make_flash(), head=60)
+    idle = [board.connect() for _ in range(20)]
+    for _ in range(5):
+        assert is_served(board)
     for connection in idle:
         connection.close()
 
