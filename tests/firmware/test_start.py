@@ -4,6 +4,7 @@ Nothing of the application is on the interpreter's path here; it has the heap of
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ ROOT = HERE.parents[1]
 RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_1 = 0xD000, 0x190000
 PASSWORD = "a password of our own"
+HEAP = 92_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
 CHIP = SimpleNamespace(is_virtual=False)
 
 
@@ -73,6 +75,29 @@ def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> Non
     board.wait_for("Update confirmed")
     info = board.get("/info").json()
     assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
+
+
+def test_heap(bare, release: BaseImage, make_flash, serve, record_property: Callable[[str, object], None]) -> None:
+    """What boot files, file system and application take at rest; ten uploads, forms among them, add nothing."""
+    salt = os.urandom(16)
+    stored = (salt + hash_password(PASSWORD, salt)).hex()
+    image = for_a_chip("1.1.0", release).data
+    board = serve(bare, make_flash(slot_0=for_a_chip("1.0.0", release).data), stored, 0x10000, 0, body="start")
+    board.log_in(PASSWORD)
+    heap = [heap_at_rest(board, "before")]
+    for number in range(10):
+        sent = {"data": image} if number % 2 else {"data": None, "files": {"image": image}}
+        assert board.update(**sent).status_code == 200, board.output()
+        heap.append(heap_at_rest(board, str(number)))
+    record_property("heap", heap)  # for benchmarks/
+    assert heap[0] < HEAP
+    assert min(heap[6:]) < max(heap[:3]) + 1024, heap
+
+
+def heap_at_rest(board, name: str) -> int:
+    assert board.get(f"/heap/{name}").status_code == 200
+    board.wait_for(f"HEAP {name} ")
+    return int(board.output().partition(f"HEAP {name} ")[2].split()[0])
 
 
 def test_a_real_chip_refuses_a_stand_in(bare, release: BaseImage, make_flash, serve) -> None:

@@ -2,14 +2,19 @@
 """A start as on a board: the boot files begin, and everything else comes out of the slot."""
 
 import asyncio
+import gc
 import sys
 
 import _chip
+import network  # noqa: F401 - so that it does not count as the application's
 from esp32 import NVS
 
 
-def serve(port, stored_password, running):
-    """Start what the slot at `running` holds; its port 80 is `port`. The machine is a real chip."""
+def serve(port, stored_password, running, restarts=1):
+    """Start what the slot at `running` holds; its port 80 is `port`. The machine is a real chip.
+
+    With restarts=0 the board goes on after an update.
+    """
     _chip.running = int(running)
     _chip.machine = "Generic ESP32 module with OTA with ESP32"
     nvs = NVS("kit")
@@ -18,10 +23,31 @@ def serve(port, stored_password, running):
     nvs.set_blob("password", bytes.fromhex(stored_password))
     nvs.commit()
     run = asyncio.run
+    before = _allocated()
 
     def run_on_port(main):
+        web = sys.modules["web"]
         sys.modules["main"].PORT = int(port)
+        if not int(restarts):
+            web._restart_soon = lambda: web.updater.progress.update({"phase": "idle"})
+
+        async def show(name):
+            while web.app._clients:
+                await asyncio.sleep(0.01)
+            print("HEAP", name, _allocated() - before)
+
+        @web.app.get("/heap/<name>")
+        async def heap(request, name):
+            """Print, once nobody is served, how many bytes of the heap boot files, file system and application take."""
+            web.showing = asyncio.create_task(show(name))
+            return ""
+
         run(main)
 
     asyncio.run = run_on_port
     __import__("boot_main")
+
+
+def _allocated():
+    gc.collect()
+    return gc.mem_alloc()
