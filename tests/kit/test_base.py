@@ -164,7 +164,7 @@ def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path):
         (lambda data: data[:0x7000], "no partition table behind its bootloader"),
         (lambda data: data[:0x7020], "no terminating entry"),
         (lambda data: data.replace(b"\xaa\x50", b"\xff\xff"), "no partition table behind its bootloader"),
-        (lambda data: data[:0xF000], "r.bin: This image is empty"),
+        (lambda data: data[:0xF000], "r.bin: This release is cut short"),
         (lambda data: data[:-1], "r.bin: This image is cut short"),
         (lambda data: data[0xF000:], "app image alone, without bootloader and partition table"),
         (lambda data: data[:12] + b"\x09" + data[13:], "for ESP32-S3, not for ESP32"),
