@@ -85,7 +85,7 @@ def set_password(password):
 def new_token():
     """Return a token of 32 hex digits."""
     while len(_tokens) >= _MOST_TOKENS:
-        del _tokens[min(_tokens, key=lambda token: _tokens[token])]
+        del _tokens[min(_tokens, key=_tokens.get)]
     token = binascii.hexlify(os.urandom(16)).decode()
     _tokens[token] = time.time() + LIFETIME
     return token

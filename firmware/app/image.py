@@ -20,7 +20,7 @@ def is_virtual():
 
 def _text(head, offset, length):
     raw = bytes(head[offset : offset + length]).split(b"\0")[0]
-    return "".join(chr(byte) for byte in raw if 32 <= byte < 127)
+    return "".join(chr(c) for c in raw if 32 <= c < 127)
 
 
 def descriptor(head):
