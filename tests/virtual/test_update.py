@@ -59,6 +59,23 @@ def test_whole_update_by_the_kit(installed, newer: UpdateImage):
     assert result.samples[-1][2] == newer.size
 
 
+def test_settings_and_files_survive_an_update(installed, newer: UpdateImage):
+    board = installed.board()
+    code = "[__import__('esp32').NVS('kit').get_blob(key, bytearray(64)) for key in ('wifi_ssid', 'password')]"
+    with board.repl() as repl:
+        repl.fs_writefile("/diary.txt", b"a learner's own")
+        lengths = repl.eval(code)
+    files = board.files()
+    ota = installed.client()
+    ota.login()
+    ota.upload(newer)
+    with board.repl() as repl:
+        assert repl.fs_readfile("/diary.txt") == b"a learner's own"
+        assert repl.eval(code) == lengths == [len(DEMO.wifi_ssid), 48]
+    assert board.files() == files
+    ota.login()  # with the password that was set before the update
+
+
 def test_an_update_that_never_confirms_is_rolled_back(installed, tmp_path: Path):
     app = new_app(tmp_path / "app")
     (app / "main.py").write_text("def run():\n    raise RuntimeError('broken on purpose')\n")
