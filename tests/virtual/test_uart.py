@@ -134,13 +134,15 @@ def test_a_client_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch)
             assert lines[:2] == [(True, False), (False, False)]
 
 
-def test_a_fault_of_ours_does_not_take_the_port_away(capfd: pytest.CaptureFixture):
+def test_a_fault_of_ours_does_not_take_the_port_away(capfd: pytest.CaptureFixture, wait_until: Callable):
     def fail(data: bytes) -> None:
         raise RuntimeError("a fault")
 
-    uart = Uart(0, fail, lambda dtr, rts: None)
+    lines: list[tuple[bool, bool]] = []
+    uart = Uart(0, fail, lambda dtr, rts: lines.append((dtr, rts)))
     uart.start()
     for _ in range(2):
         with open_port(f"rfc2217://127.0.0.1:{uart.port}") as port:
             port.write(b"x")
+    wait_until(lambda: lines.count((False, False)) == 2)  # both have been hung up
     assert "a fault" in capfd.readouterr().err
