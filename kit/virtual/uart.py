@@ -109,10 +109,6 @@ class Uart:
         while True:
             client, _ = self._listener.accept()
             self._listener.close()
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setblocking(False)
-            with self._lock:
-                self._client = client
             try:
                 self._talk(client)
             except OSError:
@@ -126,6 +122,10 @@ class Uart:
             self._listener = listening(self.port)
 
     def _talk(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setblocking(False)
+        with self._lock:
+            self._client = client
         telnet = Telnet(self._send, self._on_lines)
         while select.select([client], [], [])[0] and (data := client.recv(65536)):
             if plain := telnet.feed(data):

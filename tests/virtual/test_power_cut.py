@@ -28,9 +28,11 @@ class Cut:
             self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def when(self, reached: Callable[[mmap.mmap], bool], busy: Future) -> None:
-        """Pull the plug as soon as `reached` holds; what keeps the board busy must not have come to its end."""
+        """Pull the plug as soon as `reached` holds, which it does before the end of what keeps the board busy."""
+        ended = False
         while not reached(self._memory):
-            assert not busy.done(), busy.result()
+            assert not ended, busy.result()
+            ended = busy.done()
             time.sleep(0.0005)
         self._virtual.process.kill()
         self._virtual.process.wait()
