@@ -136,8 +136,8 @@ def _opened(address: str) -> serial.SerialBase:
             return serial.serial_for_url(address, BAUD_RATE, timeout=1, exclusive=True)
         except (ValueError, TypeError):  # a URL that makes no sense to pyserial
             raise AddressError(f"{address} is not the address of a port.", LOOK) from None
-        except serial.SerialException as error:
-            said = str(error)
+        except OSError as error:  # pyserial's own errors are some; others come from a port that is just being taken
+            said = "refused" if isinstance(error, ConnectionError) else str(error)
             if "refused" not in said or time.monotonic() > deadline:
                 cause, advice = next(texts for pattern, texts in REASONS.items() if re.search(pattern, said))
                 reason = said.rpartition(f"{address}: ")[2]

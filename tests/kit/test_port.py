@@ -184,3 +184,14 @@ def test_a_connection_that_ends_is_told_in_our_words(uart: Uart):
 
     with pytest.raises(BoardError, match=r"broke: the other side has closed the connection\. Check the cable"):
         unplug_and_read()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), ConnectionResetError(104, "reset by peer")])
+def test_a_port_that_is_taken_while_it_opens(monkeypatch: pytest.MonkeyPatch, error: OSError):
+    def taken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kit.port.QuickRfc2217", taken)
+    monkeypatch.setattr("kit.port.PATIENCE", 0)
+    with pytest.raises(AddressError, match="takes no connection"), open_port("rfc2217://127.0.0.1:4000"):
+        pass
