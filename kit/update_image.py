@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from kit.application import firmware_dir, pack
 from kit.base import STAND_IN, BaseImage, base_image, is_virtual
 from kit.errors import ImageError
-from kit.image import APPLICATION_HEADER as HEADER
-from kit.image import APPLICATION_MAGIC as HEADER_MAGIC
-from kit.image import SECTOR, with_descriptor
+from kit.image import APPLICATION_HEADER, APPLICATION_MAGIC, SECTOR, with_descriptor
 from kit.shown import html_table
 
 if TYPE_CHECKING:
@@ -137,7 +135,7 @@ def build(
         compiled=not (base.is_stand_in or is_virtual(board)),
         room=max(0, min(partition.size for partition in base.table.slots) - start),
     )
-    header = HEADER.pack(HEADER_MAGIC, len(application), hashlib.sha256(application).digest())
+    header = APPLICATION_HEADER.pack(APPLICATION_MAGIC, len(application), hashlib.sha256(application).digest())
     data = app_image.ljust(start - SECTOR, b"\xff") + header.ljust(SECTOR, b"\xff") + application
     return UpdateImage(version, project, built, data, base, len(app_image), len(application))
 
