@@ -125,14 +125,14 @@ class OtaClient:
             raise BoardError(f"What answers at {self.url} is not our firmware.", NOT_OURS)
         return info
 
-    def login(self, password: str | None = None) -> None:
+    def login(self) -> None:
         """Get a token with the OTA password from the settings, and print for how long it is good.
 
         Raises:
             BoardError: the board does not know this password, or has locked the door; it says for how long.
             SettingsError: no password is set.
         """
-        password = password or settings(self._is_virtual(self.info())).password
+        password = settings(self._is_virtual(self.info())).password
         response = self._request("POST", "/login", json={"password": password})
         if response.status_code == 401:
             raise BoardError(

@@ -514,7 +514,7 @@ def test_upload_prints_nothing(board, client, capsys):
 
 def test_board_is_asked_nothing_once_it_restarts(board):
     client = OtaClient(board.url)
-    client.login(DEMO.password)
+    client.login()
     assert client.upload(IMAGE, wait=False).virtual
     names = [name for name, _ in board.requests]
     assert "GET /info" not in names[names.index("POST /update") :]

@@ -127,6 +127,7 @@ def test_bad_images_are_refused(installed, newer: UpdateImage, damage: Callable,
     assert versions(installed) == ("1.0.0", "ota_0", "VALID")
 
 
-def test_a_wrong_password(installed):
+def test_a_wrong_password(installed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KIT_PASSWORD", "wrong")
     with pytest.raises(BoardError, match="Invalid password!"):
-        installed.client().login("wrong")
+        installed.client().login()
