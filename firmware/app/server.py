@@ -2,6 +2,7 @@
 
 import asyncio
 
+from errors import HttpError
 from microdot import Microdot, Request, Response
 from micropython import const
 
@@ -153,11 +154,37 @@ async def fields(request):
 
 
 class Server(Microdot):
-    """microdot with few clients at a time, whose bodies have any length: handlers read them from `request.g.client`."""
+    """microdot with few clients at a time, whose bodies have any length: handlers read them from `request.g.client`.
 
-    def __init__(self):
+    Handlers stand in a dict by method and path, as "GET /info". What they raise `refuse` turns into an answer.
+    """
+
+    def __init__(self, handlers, refuse):
         super().__init__()
+        self.handlers = handlers
+        self._refuse = refuse
         self._clients = []  # the oldest first
+
+    # microdot keeps a compiled pattern and more for each path: 6 kB of memory for ours, none of which is a pattern.
+    def find_route(self, request):
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self.handlers.get(f"{method} {request.path}")
+        if handler:
+            request.url_args = {}
+            request.g.handler = handler
+            return self._answer, "", None
+        is_known = any(known.split(" ")[1] == request.path for known in self.handlers)
+        return 405 if is_known else 404, "", None
+
+    async def _answer(self, request):
+        try:
+            # A browser says which page a request comes from; others say nothing.
+            origin = request.headers.get("Origin")
+            if origin and origin.split("//")[-1] != request.headers.get("Host"):
+                raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
+            return await request.g.handler(request)
+        except HttpError as error:
+            return self._refuse(request, error)
 
     async def handle_request(self, reader, writer):
         client = Client(reader, writer)

@@ -9,7 +9,6 @@ import time
 import auth
 import image
 import machine
-import multipart
 import slot
 import wifi
 from errors import HttpError, UpdateError
@@ -17,10 +16,9 @@ from esp32 import Partition
 from server import Server, fields
 from updater import Updater
 
-_STATES = {0: "NEW", 1: "PENDING_VERIFY", 2: "VALID", 3: "INVALID", 4: "ABORTED"}  # esp_ota_img_states_t
+_STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
-app = Server()
 updater = Updater(Partition(Partition.RUNNING))
 about = image.describe(updater.running)
 _started = time.time()
@@ -30,7 +28,7 @@ _size = sum(slot.find(slot.reader(updater.running), updater.running.info()[3])[:
 def info():
     """Return what GET /info answers."""
     target = updater.target
-    cause = machine.reset_cause()
+    state, cause = slot.state(updater.running), machine.reset_cause()
     return {
         "name": about["project"],
         "version": about["version"],
@@ -39,7 +37,7 @@ def info():
         "running": updater.running.info()[4],
         "boot": Partition(Partition.BOOT).info()[4],
         "next": target and target.info()[4],
-        "image_state": _STATES.get(slot.state(updater.running), "UNDEFINED"),
+        "image_state": _STATES[state] if state < len(_STATES) else "UNDEFINED",
         "sketch_size": _size,
         "free_sketch_space": target.info()[3] if target else 0,
         "free_heap": gc.mem_free(),
@@ -51,40 +49,18 @@ def info():
     }
 
 
-def _answers(method, path):
-    """Register a handler: what it raises becomes an answer, and a page from elsewhere does not reach it."""
-
-    def register(handler):
-        async def answer(request):
-            try:
-                # A browser says which page a request comes from; others say nothing.
-                origin = request.headers.get("Origin")
-                if origin and origin.split("//")[-1] != request.headers.get("Host"):
-                    raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
-                return await handler(request)
-            except HttpError as error:
-                if _is_browser(request):
-                    return _html(_page().message(error.message, error.advice), error.status, error.headers)
-                return error.body(), error.status, error.headers
-
-        return app.route(path, methods=[method])(answer)
-
-    return register
-
-
 def _is_browser(request):
     return "text/html" in request.headers.get("Accept", "")
 
 
-# Seldom asked for: in between the pages take no memory.
-def _page():
-    import page
-
-    del sys.modules["page"]
-    return page
+def _load(name):
+    """Return a module that is seldom needed, and forget it: in between it takes no memory."""
+    __import__(name)
+    return sys.modules.pop(name)
 
 
-_page()  # a mistake in them ends this start, before the version is confirmed
+for _name in ("multipart", "page"):
+    _load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
 def _html(text, status=200, headers=()):
@@ -93,23 +69,26 @@ def _html(text, status=200, headers=()):
     return text, status, headers
 
 
+def _refuse(request, error):
+    if _is_browser(request):
+        return _html(_load("page").message(error.message, error.advice), error.status, error.headers)
+    return error.body(), error.status, error.headers
+
+
 def _need_token(request):
     if not auth.is_token(auth.token_of(request)):
         advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
         raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": "Bearer"})
 
 
-@_answers("GET", "/")
 async def index(request):
-    return _html(_page().index(info(), auth.is_token(auth.token_of(request))))
+    return _html(_load("page").index(info(), auth.is_token(auth.token_of(request))))
 
 
-@_answers("GET", "/info")
 async def get_info(request):
     return info()
 
 
-@_answers("POST", "/login")
 async def login(request):
     auth.check_password((await fields(request)).get("password"), request.client_addr[0])
     token = auth.new_token()
@@ -120,7 +99,6 @@ async def login(request):
 
 
 # The password proves once more who asks: a token may have been left in a browser.
-@_answers("POST", "/password")
 async def change_password(request):
     _need_token(request)
     asked = await fields(request)
@@ -132,7 +110,6 @@ async def change_password(request):
     return {"message": "The password was changed. Log in again."}
 
 
-@_answers("POST", "/restart")
 async def restart(request):
     _need_token(request)
     if updater.is_busy():
@@ -141,7 +118,6 @@ async def restart(request):
     return {"message": "The board restarts."}
 
 
-@_answers("GET", "/progress")
 async def progress(request):
     is_uploader = updater.is_busy() and auth.token_of(request) == updater.token
     if not (is_uploader or auth.is_basic(request)):
@@ -149,13 +125,11 @@ async def progress(request):
     return updater.progress
 
 
-@_answers("GET", "/update")
 async def update_page(request):
     _need_token(request)
     return await index(request)
 
 
-@_answers("POST", "/update")
 async def update(request):
     if not auth.is_basic(request):
         _need_token(request)
@@ -166,7 +140,7 @@ async def update(request):
     _restart_soon()
     if _is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return _html(_page().message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
+        return _html(_load("page").message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
     return result
 
 
@@ -180,7 +154,7 @@ async def _announced(request):
     body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
     size = body.left
     if (request.content_type or "").startswith("multipart/form-data"):
-        body, sha256 = await multipart.open_file(body, request.content_type), ""
+        body, sha256 = await _load("multipart").open_file(body, request.content_type), ""
         size = body.size
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
@@ -206,3 +180,18 @@ async def _restart():
     print("Rebooting...")
     await asyncio.sleep(1)
     machine.reset()
+
+
+app = Server(
+    {
+        "GET /": index,
+        "GET /info": get_info,
+        "POST /login": login,
+        "POST /password": change_password,
+        "POST /restart": restart,
+        "GET /progress": progress,
+        "GET /update": update_page,
+        "POST /update": update,
+    },
+    _refuse,
+)

@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_1 = 0xD000, 0x190000
 PASSWORD = "a password of our own"
-HEAP = 92_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
+HEAP = 80_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
 CHIP = SimpleNamespace(is_virtual=False)
 
 
@@ -91,11 +91,12 @@ def test_heap(bare, release: BaseImage, make_flash, serve, record_property: Call
         heap.append(heap_at_rest(board, str(number)))
     record_property("heap", heap)  # for benchmarks/
     assert heap[0] < HEAP
-    assert min(heap[6:]) < max(heap[:3]) + 1024, heap
+    # A collection that takes a leftover on the stack for a pointer keeps one object; what an upload leaves adds up.
+    assert min(heap[-3:]) <= min(heap[1:4]) + 64, heap
 
 
 def heap_at_rest(board, name: str) -> int:
-    assert board.get(f"/heap/{name}").status_code == 200
+    assert board.get(f"/heap?name={name}").status_code == 200
     board.wait_for(f"HEAP {name} ")
     return int(board.output().partition(f"HEAP {name} ")[2].split()[0])
 

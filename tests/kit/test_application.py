@@ -8,7 +8,7 @@ from littlefs import LittleFS
 
 import kit
 from kit import application
-from kit.application import new_app, set_constant, strip
+from kit.application import compile_module, new_app, set_constant, strip
 from kit.errors import ImageError
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
@@ -82,6 +82,11 @@ def test_a_real_micropython_mounts_and_runs_it(micropython: str, app_folder: Pat
     command = [micropython, tmp_path / "mount.py", tmp_path / "app.lfs"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout == "green\n<h1>Hello</h1>\n Microdot\n", done.stderr
+
+
+def test_tracebacks_have_line_numbers_but_for_those_of_microdot():
+    source = "def f():\n    first()\n    second()\n"
+    assert len(compile_module("lib/microdot/a.py", source)) < len(compile_module("lib/another/a.py", source))
 
 
 @pytest.mark.parametrize("compiled", [False, True])

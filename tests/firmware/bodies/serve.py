@@ -46,7 +46,7 @@ def serve(port, *options):
         web._restart_soon = lambda: web.updater.progress.update({"phase": "idle"})
     if values["broken"]:
         web.info = None
-    web.app.get("/inside")(inside)
+    web.app.handlers["GET /inside"] = inside
     if slot.is_unconfirmed():
         watchdog.start()
     main.run()

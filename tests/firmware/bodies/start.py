@@ -6,7 +6,8 @@ import gc
 import sys
 
 import _chip
-import network  # noqa: F401 - so that it does not count as the application's
+import machine  # noqa: F401 - stand-ins do not count as the application's
+import network  # noqa: F401
 from esp32 import NVS
 
 
@@ -36,12 +37,12 @@ def serve(port, stored_password, running, restarts=1):
                 await asyncio.sleep(0.01)
             print("HEAP", name, _allocated() - before)
 
-        @web.app.get("/heap/<name>")
-        async def heap(request, name):
+        async def heap(request):
             """Print, once nobody is served, how many bytes of the heap boot files, file system and application take."""
-            web.showing = asyncio.create_task(show(name))
+            web.showing = asyncio.create_task(show(request.args["name"]))
             return ""
 
+        web.app.handlers["GET /heap"] = heap
         run(main)
 
     asyncio.run = run_on_port
