@@ -116,6 +116,7 @@ def main() -> None:
             ("of it erase + write", f"{parts['write']:.1f} s, {parts['write'] / model:.3f} of the model", ""),
         ]
         at_rest, *later = heap(folder)
+        growth = min(later[-3:]) - min(later[:3])
         rows += [
             ("firmware's heap at rest, 64-bit MicroPython", f"{at_rest / 1000:.1f} kB", "80 kB"),
             (
