@@ -29,8 +29,8 @@ def virtual_board(flash: Path, pace: str) -> Iterator[tuple[Board, subprocess.Po
     command = [sys.executable, "-m", "kit.virtual", "--pace", pace, "--flash", str(flash)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            serial, url, _ = (process.stdout.readline().split(": ", 1)[1].strip() for _ in range(3))
-            yield Board(serial, url=url, is_virtual=True), process
+            serial, url, control = (process.stdout.readline().split(": ", 1)[1].strip() for _ in range(3))
+            yield Board(serial, url=url, control=control), process
         finally:
             process.terminate()
 
@@ -119,11 +119,7 @@ def main() -> None:
         growth = min(later[-3:]) - min(later[:3])
         rows += [
             ("firmware's heap at rest, 64-bit MicroPython", f"{at_rest / 1000:.1f} kB", "80 kB"),
-            (
-                "its growth from the first to the last of ten uploads",
-                f"{min(later[-3:]) - min(later[:3]):+,} bytes",
-                "0",
-            ),
+            ("its growth from the first to the last of ten uploads", f"{growth:+,} bytes", "0"),
         ]
         for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
             took = seconds(run_pytest, folder, *LAX, str(notebook))

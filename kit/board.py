@@ -66,16 +66,21 @@ class Board:
     Args:
         address: a serial port or any pyserial URL.
         url: where its web server is reached, when the boot log cannot know.
-        is_virtual: it is the stand-in on this computer.
+        control: where the control side of a virtual board is reached; a real one has none.
     """
 
-    def __init__(self, address: str, *, url: str | None = None, is_virtual: bool = False) -> None:
+    def __init__(self, address: str, *, url: str | None = None, control: str | None = None) -> None:
         self.address = address
-        self.is_virtual = is_virtual
+        self.control = control
         self._url = url
 
     def __repr__(self) -> str:
         return f"{'virtual board' if self.is_virtual else 'board'} at {self.address}"
+
+    @property
+    def is_virtual(self) -> bool:
+        """Tell whether it is the stand-in on this computer."""
+        return self.control is not None
 
     @property
     def url(self) -> str:

@@ -32,5 +32,5 @@ def board_at(found: Address, url: str | None = None) -> Board:
         return Board(found.text, url=url)
     from kit.virtual.join import join
 
-    serial, http = join()
-    return Board(serial, url=url or http, is_virtual=True)
+    addresses = join()
+    return Board(addresses["serial"], url=url or addresses["http"], control=addresses["control"])

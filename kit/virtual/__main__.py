@@ -76,7 +76,8 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = threading.Event()
-    control = Control(ended.set if options.leased else lambda: None)
+    commands = {"power": chip.power}
+    control = Control(ended.set if options.leased else lambda: None, commands)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     chip.start()

@@ -85,6 +85,10 @@ class Chip:
         self._events.put(None)
         self._thread.join()
 
+    def power(self, on: bool) -> None:
+        """Cut the power, or switch it on again: a command of the control side."""
+        self._soon(self.boot, POWER_ON) if on else self._soon(self._halt)
+
     def _soon(self, act: Callable[..., None], *arguments: object) -> None:
         self._events.put(partial(act, *arguments))
 

@@ -10,7 +10,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,14 +23,17 @@ class Control(ThreadingHTTPServer):
     """An HTTP server whose addresses carry a key; without the key it answers nothing but 404.
 
     `GET /<key>/lease` is answered at once and then stays open: while it does, somebody uses the board. The system
-    closes it when that process ends, however it ends.
+    closes it when that process ends, however it ends. `POST /<key>/<command>` runs a command; its arguments and its
+    answer are JSON.
 
     Args:
         on_unused: called when the last lease has ended.
+        commands: functions by name. A ValueError is answered as such.
     """
 
-    def __init__(self, on_unused: Callable[[], None]) -> None:
+    def __init__(self, on_unused: Callable[[], None], commands: Mapping[str, Callable[..., object]]) -> None:
         super().__init__((HOST, 0), Request)
+        self.commands = commands
         self.key = secrets.token_urlsafe(16)
         self.url = f"http://{HOST}:{self.server_port}/{self.key}"
         self._on_unused = on_unused
@@ -69,10 +72,30 @@ class Request(BaseHTTPRequestHandler):
     server: Control
 
     def do_GET(self) -> None:
-        if hmac.compare_digest(self.path.encode(), f"/{self.server.key}/lease".encode()):
+        if self._asks_for() == "lease":
             self.server.lease(self)
         else:
             self.send_error(404)
+
+    def do_POST(self) -> None:
+        command = self.server.commands.get(self._asks_for())
+        if not command:
+            return self.send_error(404)
+        try:
+            arguments = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            status, answer = 200, command(**arguments)
+        except (ValueError, TypeError) as error:
+            status, answer = 400, str(error)
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _asks_for(self) -> str:
+        """Return what the path has behind the key, nothing where the key is wrong."""
+        key, _, asked = self.path.removeprefix("/").partition("/")
+        return asked if hmac.compare_digest(key.encode(), self.server.key.encode()) else ""
 
     def log_message(self, format: str, *args: object) -> None:
         pass  # the addresses hold the key

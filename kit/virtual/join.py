@@ -28,8 +28,8 @@ def flash_file() -> Path:
     return platformdirs.user_data_path("esp32-ota-kit") / "virtual-board.bin"
 
 
-def join() -> tuple[str, str]:
-    """Return the serial address and the web address of the virtual board, which is started where none runs.
+def join() -> dict[str, str]:
+    """Return the addresses (serial, http, control) of the virtual board, which is started where none runs.
 
     Raises:
         BoardError: it does not start.
@@ -38,7 +38,7 @@ def join() -> tuple[str, str]:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if addresses := _lease(file):
-            return addresses["serial"], addresses["http"]
+            return addresses
         _start(file)
     raise BoardError(
         "The virtual board does not answer.", "Restart the kernel; if that does not help, restart the computer."

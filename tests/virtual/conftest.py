@@ -29,7 +29,7 @@ class Running:
     process: subprocess.Popen
 
     def board(self) -> Board:
-        return Board(self.serial, url=self.http, is_virtual=True)
+        return Board(self.serial, url=self.http, control=self.control)
 
     def client(self) -> OtaClient:
         return OtaClient(self.http, virtual=True)

@@ -88,7 +88,7 @@ def wire(installed) -> Iterator[Wire]:
 def far(wire: Wire, installed) -> Iterator[Board]:
     """A board with version 1.0.0 on it, at an address without reset lines."""
     with serving(wire.serve) as tcp_port:
-        yield Board(f"socket://127.0.0.1:{tcp_port}", url=installed.http, is_virtual=True)
+        yield Board(f"socket://127.0.0.1:{tcp_port}", url=installed.http, control=installed.control)
 
 
 def test_micropython_restarts_where_no_line_can(far: Board, capsys: pytest.CaptureFixture):
@@ -149,7 +149,7 @@ def test_a_board_at_another_computer(installed, monkeypatch: pytest.MonkeyPatch)
             redirector.stop()
 
         with serving(serve) as tcp_port:
-            board = Board(f"rfc2217://127.0.0.1:{tcp_port}?ign_set_control", is_virtual=True)
+            board = Board(f"rfc2217://127.0.0.1:{tcp_port}?ign_set_control", control=installed.control)
             assert "Firmware Version: 1.0.0" in board.reset()
             assert board.read(0x8000, 2) == b"\xaa\x50"
             assert "/main.py" in board.files().sizes
