@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from socket import gaierror
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -112,7 +113,10 @@ class OtaClient:
         self._token: str | None = None  # stays in memory
 
     def __repr__(self) -> str:
-        return f"OtaClient({self.url!r})"
+        return "the board's web page"
+
+    def _repr_html_(self) -> str:
+        return f'<a href="{escape(self.url)}" target="_blank">{self!r}</a>'
 
     def info(self) -> Info:
         """Return what the board says of itself.

@@ -49,13 +49,18 @@ def _view(label: str) -> View:
     return _terminal(label) if sys.stderr and sys.stderr.isatty() else lambda *_: None
 
 
-# Shown empty, and with a fraction instead of bytes: the text form that nbval compares is the same in every run.
 def _widget(label: str) -> View:
     from IPython.display import display
     from ipywidgets import FloatProgress, HBox, Label
 
+    class Row(HBox):
+        """Its text form, which a notebook keeps, is the same in every run."""
+
+        def __repr__(self) -> str:
+            return f"[progress bar: {label}]"
+
     bar, note = FloatProgress(value=0.0, max=1.0), Label("")
-    display(HBox([Label(label), bar, note], layout={"flex_flow": "row wrap"}))  # in a narrow window labels are cut
+    display(Row([Label(label), bar, note], layout={"flex_flow": "row wrap"}))  # in a narrow window labels are cut
 
     def show(fraction: float, text: str, end: str) -> None:
         bar.value, note.value, bar.bar_style = fraction, text, end

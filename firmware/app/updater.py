@@ -135,7 +135,7 @@ class Updater:
             buffer[index] = 0xFF
         self._lap("receive")
 
-    # writeblocks erases a sector and writes it. The first one stays in its buffer.
+    # writeblocks erases a sector and writes it.
     async def _write(self, body, size):
         shown = 0
         for offset in range(_SECTOR, size, _SECTOR):
@@ -177,7 +177,7 @@ class Updater:
 
     def _commit(self, size):
         try:
-            self.target.writeblocks(0, self._first, 0)  # erased since rule 2
+            self.target.writeblocks(0, self._first, 0)  # erased before any other write
             self.target.readblocks(0, self._buffer)
             if self._buffer != self._first:
                 raise UpdateError("WRITE", "The flash does not hold what was written to it.")

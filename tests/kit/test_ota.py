@@ -625,4 +625,5 @@ def test_text_of_info_is_stable_and_its_html_complete(board, cells):
 
 
 def test_repr_of_a_client_has_no_token(client, board):
-    assert repr(client) == f"OtaClient('{board.url}')"
+    assert repr(client) == "the board's web page"
+    assert client._repr_html_() == f'<a href="{board.url}" target="_blank">the board\'s web page</a>'
