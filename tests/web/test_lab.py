@@ -48,7 +48,7 @@ def promised(cell: NotebookNode) -> Shown:
     errors = sum(output.output_type == "error" for output in cell.outputs)
     return Shown(
         figures=sum("image/png" in types for types in data),
-        full_bars=0 if errors else sum(types.get("text/plain", "").count("FloatProgress(") for types in data),
+        full_bars=0 if errors else sum(types.get("text/plain", "").count("[progress bar: ") for types in data),
         red=errors + sum(output.get("name") == "stderr" for output in cell.outputs),
     )
 
