@@ -15,6 +15,7 @@ from kit.application import firmware_dir
 from kit.contents import Contents, Files, read_contents
 from kit.errors import BoardError, ImageError, KitError, SettingsError
 from kit.image import FLASH_BASE
+from kit.listener import Listener
 from kit.loader import download_mode
 from kit.ota import OtaClient
 from kit.port import open_port
@@ -292,6 +293,10 @@ class Board:
                 port.timeout = min(left, 0.1)
                 sys.stdout.write(port.read(max(1, port.in_waiting)).decode("utf-8", "replace").replace("\r\n", "\n"))
                 sys.stdout.flush()
+
+    def listening(self) -> Listener:
+        """Collect what the board prints while a `with` block runs; what it gives shows itself as this text."""
+        return Listener(self.address)
 
     @contextmanager
     def disturbed(self) -> Iterator[serial.SerialBase]:

@@ -1,6 +1,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 
 import pytest
@@ -42,3 +43,16 @@ def need_tool() -> Callable[[str], str]:
 def micropython(need_tool: Callable[[str], str]) -> str:
     """Path of a real MicroPython (unix port): the environment's MICROPYTHON, else the one on PATH."""
     return need_tool("micropython")
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Function that returns once a condition is true, and fails where that takes too long."""
+
+    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.05)
+
+    return wait

@@ -12,6 +12,7 @@ import kit
 from kit import base
 from kit.board import CORRUPT, Board
 from kit.contents import Files, read_contents
+from kit.control import ask
 from kit.errors import AddressError, BoardError, ImageError, KitError, SettingsError, TableError
 from kit.loader import download_mode
 from kit.port import open_port
@@ -106,6 +107,21 @@ def test_ready_on_a_chip_that_another_project_has_used(board: Board, tmp_path: P
 def test_console_shows_what_the_board_says(board: Board, capsys: pytest.CaptureFixture):
     board.console(2)  # the ROM tries again and again
     assert "invalid header: 0xffffffff\n" in capsys.readouterr().out
+
+
+def test_listening_while_something_goes_on(board: Board, wait_until: Callable):
+    with board.listening() as log:
+        ask(board.control, "power", on=False)
+        ask(board.control, "power", on=True)
+        wait_until(lambda: "invalid header" in repr(log))
+    assert "rst:0x1 (POWERON_RESET)" in repr(log)
+    assert "\r" not in repr(log)
+    board.console(0.1)  # the port is free again
+
+
+def test_listening_where_nothing_is():
+    with pytest.raises(AddressError), Board("/dev/nothing").listening():
+        pass
 
 
 def test_a_blank_board_has_no_partitions(board: Board):

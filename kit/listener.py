@@ -1,0 +1,43 @@
+"""What a board prints while something else goes on."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, suppress
+
+from kit.port import open_port
+
+POLL = 0.05  # s
+
+
+class Listener(AbstractContextManager):
+    """Collects what a board prints while a `with` block runs, and shows itself as this text.
+
+    Raises:
+        AddressError: the port may not be opened; it is held as long as the block runs.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._opening = open_port(address)
+        self._data = bytearray()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._collect, name="listener", daemon=True)
+
+    def __repr__(self) -> str:
+        return self._data.decode("utf-8", "replace").replace("\r\n", "\n").strip()
+
+    def __enter__(self) -> Listener:
+        self._port = self._opening.__enter__()
+        self._port.timeout = POLL
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._opening.__exit__(None, None, None)
+
+    def _collect(self) -> None:
+        with suppress(OSError):  # the board is gone, which the block notices
+            while not self._over.is_set() or self._port.in_waiting:
+                self._data += self._port.read(max(1, self._port.in_waiting))
