@@ -44,6 +44,10 @@ class BoardError(KitError):
     """The board does not answer, or does not do what it was told."""
 
 
+class RollbackError(BoardError):
+    """The board took an update, which did not confirm itself, and went back to the version before."""
+
+
 class UpdateError(KitError):
     """The board refused an update.
 

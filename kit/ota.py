@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from kit.errors import AddressError, BoardError, ImageError, UpdateError
+from kit.errors import AddressError, BoardError, ImageError, RollbackError, UpdateError
 from kit.image import read_file
 from kit.progress import Progress
 from kit.settings import settings
@@ -36,6 +36,7 @@ RETRY_TIMEOUT = (2, 2)  # while the board restarts
 # urllib3 sends under the first: longer than the 10 s for which a board discards the rest of a refused image.
 UPLOAD_TIMEOUT = (15, 180)
 SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
+ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
 CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
 RETRY = 0.25  # seconds between two looks at a restarting board
 NOT_OURS = "Check that board.url is this address."
@@ -162,7 +163,8 @@ class OtaClient:
         Raises:
             ImageError: there is no such file, or it is none.
             UpdateError: the board refuses the image.
-            BoardError: the link broke, or the new version was not confirmed; the board then runs the old one.
+            RollbackError: the new version did not confirm itself, and the board runs the old one again.
+            BoardError: the link broke, or the new version was not confirmed in time.
         """
         data = _bytes(image)
         if self._token is None:
@@ -213,7 +215,7 @@ class OtaClient:
         with io.BytesIO(data) as body:  # requests would send an empty one in chunks
             samples = self._watch(threading.Thread(target=send, args=[body if data else None], daemon=True), bar)
         if not responses:
-            raise _broken(samples[-1], len(data), old)
+            raise _broken(self._last_word() or samples[-1], len(data), old)
         answer = _answer(responses[0])
         bar.update(answer["bytes"], "restart")
         seconds = responses[0].elapsed.total_seconds()
@@ -234,6 +236,15 @@ class OtaClient:
                 bar.update(state["written"], state["phase"])
         return samples
 
+    def _last_word(self) -> Sample | None:
+        """Return what the board has of an upload whose link broke, once the board has noticed; None if it won't say."""
+        start = time.monotonic()
+        while (state := self._ask("/progress")) and (seconds := time.monotonic() - start) < ABORT_TIMEOUT:
+            if state["phase"] not in ("check", "write"):
+                return seconds, state["received"], state["written"], state["phase"]
+            time.sleep(RETRY)
+        return None
+
     def _await_confirmation(self, answer: dict, bar: Progress) -> float:
         """Return the seconds until the new version runs and is VALID."""
         version, slot = answer["version"], answer["slot"]
@@ -246,7 +257,7 @@ class OtaClient:
                 return seconds
             # The old version answers until the restart, which comes after a second. Started later than that it is back.
             if info.get("running") != slot and info.get("uptime", seconds) < seconds - 1:
-                raise BoardError(
+                raise RollbackError(
                     f"Version {version} did not confirm itself, and the board rolled back to {info.get('version')}.",
                     "board.console() shows why; mend the application, build it anew and upload it.",
                 )
@@ -299,7 +310,7 @@ def _answer(response: requests.Response) -> dict:
 def _broken(last: Sample, size: int, old: Info) -> BoardError:
     _, _, written, phase = last
     cause = f"The link broke after the board had acknowledged {written:,} of {size:,} bytes."
-    if phase in ("check", "write"):
+    if phase in ("check", "write", "idle"):
         return BoardError(cause, f"The old version {old.get('version')} still runs: upload again.")
     return BoardError(cause, "ota.info() shows which version runs: the board may have had all.")
 
