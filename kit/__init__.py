@@ -19,11 +19,13 @@ _HOMES = {
     "OtaClient": "kit.ota",
     "KitError": "kit.errors",
 }
-__all__ = list(_HOMES)
+__all__ = [*_HOMES, "faults"]
 
 
 def __getattr__(name: str) -> object:
     """Import on first use: the virtual board's child starts with this package and needs none of it (PEP 562)."""
+    if name == "faults":
+        return importlib.import_module("kit.faults")
     if name not in _HOMES:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -45,7 +45,7 @@ def flash_map(table: Iterable[Partition], used: Mapping[str, int], virtual: bool
         boxes.append(Partition("not in the table", NOT_IN_TABLE, 0, end, flash - end))
     small = [box for box in boxes if box.end <= flash // 32]  # what cannot be read at the scale of the flash
     zoom = max((box.end for box in small), default=OFFSET)
-    with _figure(f"Flash, {_size(flash)}", virtual, 4.1) as figure:
+    with titled_figure(f"Flash, {_size(flash)}", virtual, 4.1) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.01, "right": 0.99, "top": 0.88, "bottom": 0.01})
         large = [box for box in boxes if box not in small]
         for row, named, span, y in (boxes, large, range(flash), 0.62), (small, small, range(FLASH_BASE, zoom), 0.0):
@@ -67,7 +67,7 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
         virtual: say that the image is for a virtual board.
     """
     subject = f"An image of {image:,} bytes in five" if image else "Five"
-    with _figure(f"{subject} partition schemes", virtual, 5.8) as figure:
+    with titled_figure(f"{subject} partition schemes", virtual, 5.8) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.03, "right": 0.97, "top": 0.92, "bottom": 0.15})
         for row, scheme in enumerate(schemes):
             _scheme(axes, scheme, -row)
@@ -87,7 +87,7 @@ def throughput(result: "UploadResult") -> Figure:
     written, _, answered, *_ = phases.values()
     # The board's own clock says when it had written all: later than that no sample counts.
     points = list({min(t, written): done for t, _, done, _ in result.samples}.items())
-    with _figure(f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual, 5.2) as figure:
+    with titled_figure(f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual, 5.2) as figure:
         grid = {"left": 0.1, "right": 0.98, "top": 0.84, "bottom": 0.11, "hspace": 0.14}
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw=grid)
         _spans(top, phases)
@@ -106,12 +106,12 @@ def _size(count: int) -> str:
     return f"{count / KIB:.4g} KiB" if count < MIB else f"{count / MIB:.3g} MiB"
 
 
-def _seconds(time: float) -> str:
+def seconds_text(time: float) -> str:
     return f"{time:.1f} s" if time >= 10 else f"{time:.2g} s"
 
 
 @contextmanager
-def _figure(title: str, virtual: bool, height: float) -> Iterator[Figure]:
+def titled_figure(title: str, virtual: bool, height: float) -> Iterator[Figure]:
     """A figure with its title, to be drawn in our style."""
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(WIDTH, height))
@@ -184,12 +184,12 @@ def _phases(result: "UploadResult") -> dict[str, float]:
     receive, write, verify, commit = (result.seconds[name] for name in ("receive", "write", "verify", "commit"))
     answered = result.samples[-1][0]
     phases = {  # the first two take turns, block by block
-        f"receive + write {_seconds(receive)} + {_seconds(write)}": answered - commit - verify,
-        f"verify {_seconds(verify)}": answered - commit,
-        f"commit {_seconds(commit)}": answered,
+        f"receive + write {seconds_text(receive)} + {seconds_text(write)}": answered - commit - verify,
+        f"verify {seconds_text(verify)}": answered - commit,
+        f"commit {seconds_text(commit)}": answered,
     }
     if restart := result.restart_seconds:
-        phases[f"restart {_seconds(restart)}"] = answered + restart
+        phases[f"restart {seconds_text(restart)}"] = answered + restart
     return phases
 
 

@@ -231,7 +231,7 @@ def make(segments: Sequence[tuple[int, bytes]], entry: int, chip_id: int = CHIP_
     for address, data in segments:
         padding = bytes(-len(data) % 4)
         image += SEGMENT.pack(address, len(data) + len(padding)) + data + padding
-    return _seal(image + bytes(16 - len(image) % 16 + HASH_SIZE))  # the checksum ends a block of 16
+    return seal(image + bytes(16 - len(image) % 16 + HASH_SIZE))  # the checksum ends a block of 16
 
 
 def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: str) -> bytes:
@@ -245,7 +245,7 @@ def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: 
     fields[3:7] = _field(version, 32), _field(project, 32), _field(time, 16), _field(date, 16)
     changed = bytearray(app)
     DESCRIPTOR.pack_into(changed, DESCRIPTOR_OFFSET, *fields)
-    return _seal(changed)
+    return seal(changed)
 
 
 def layout(read: Callable[[int, int], bytes], size: int) -> Layout:
@@ -293,7 +293,7 @@ def is_firmware_bin(data: bytes) -> bool:
     return data[:1] == bytes([MAGIC]) and data.startswith(ROW_MAGIC, TABLE_PLACE) and Descriptor.parse(data) is None
 
 
-def _seal(image: bytearray) -> bytes:
+def seal(image: bytearray) -> bytes:
     """Write the checksum, and the SHA-256 where the header announces one, over what is in their place."""
     segments, end, tail, *_ = layout(lambda offset, count: image[offset : offset + count], len(image))
     image[end] = _checksum(image, segments)

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from kit.faults.figures import compare_links, heat_strip, life_of_an_image, outcome_gallery
+from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
 from kit.figures import flash_map, scheme_map, throughput
 from kit.ota import UploadResult
 from kit.schemes import FLASH_SIZE as FLASH
@@ -24,6 +26,14 @@ SEED = PartitionTable(  # the tutorial's
         Partition("coredump", DATA, 3, 0x3F0000, 0x10000),
     )
 )
+OUTCOMES = [
+    Outcome("Digest mismatch (SHA-256)", REFUSED, "UPDATE_ERROR_MD5", "1.0.0 in ota_0", 5.1),
+    Outcome("Dropped link", KEPT, "BoardError", "1.0.0 in ota_0", 0.04),
+    Outcome("Crash at start", ROLLED_BACK, "RollbackError", "1.0.0 in ota_0", 12.0),
+    Outcome("Power cut in set_boot", NEW, "BoardError", "1.1.0-rc.1 in ota_1", 3.0),
+    Outcome("Confirms too early", SILENT, "", "nothing", 90.0),
+]
+CUTS = [("slot", "old")] * 340 + [("otadata", "old"), ("otadata", "new"), ("NVS", "new"), ("vfs", "broken")]
 
 
 def words(figure: Figure) -> str:
@@ -161,4 +171,64 @@ def test_figures_are_closed_so_that_a_notebook_shows_them_once():
     flash_map(MICROPYTHON_OTA, {}, virtual=True)
     scheme_map(schemes(SIZE), SIZE, virtual=True)
     throughput(result())
+    outcome_gallery(OUTCOMES, virtual=True)
+    heat_strip(CUTS)
+    compare_links({"as it is": result()})
+    life_of_an_image()
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("count", [1, len(OUTCOMES), 4 * len(OUTCOMES)])
+def test_outcome_gallery_names_outcome_version_and_time(count):
+    outcomes = (OUTCOMES * 4)[:count]
+    figure = outcome_gallery(outcomes, virtual=True)
+    text = words(figure)
+    for outcome in outcomes:
+        assert {outcome.name, outcome.outcome, outcome.runs} <= set(text.split("\n"))
+    assert " 5.1 s" in text
+    assert "virtual board" in text
+    assert "virtual board" not in words(outcome_gallery(outcomes, virtual=False))
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize("count", [3, 100, len(CUTS)])
+def test_heat_strip_has_a_cell_for_each_operation(count):
+    cuts = CUTS[-count:]
+    figure = heat_strip(cuts)
+    [image] = figure.axes[0].images
+    pixels = image.get_array()
+    drawn = [tuple(pixel) for line in pixels[4::8] for pixel in line][:count]  # through the middle of the cells
+    assert len(set(drawn)) == len({outcome for _, outcome in cuts})
+    assert drawn[-1] == (0, 0, 0)
+    assert [drawn.index(color) for color in dict.fromkeys(drawn)] == [
+        [outcome for _, outcome in cuts].index(outcome) for outcome in dict.fromkeys(outcome for _, outcome in cuts)
+    ]
+    text = words(figure)
+    assert f"Power cut at each of {count:,} flash operations" in text
+    assert {"broken 1", "new 2" if count > 2 else "new 1", "slot", "otadata", "NVS", "vfs"} <= set(text.split("\n"))
+    assert "virtual board" in text
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+def test_links_are_compared_on_the_same_axes(virtual):
+    figure = compare_links({"as it is": result(virtual=virtual), "half as fast": slower(result(virtual=virtual))})
+    left, right = figure.axes
+    assert (left.get_xlim(), left.get_ylim()) == (right.get_xlim(), right.get_ylim())
+    assert right.lines[0].get_xdata()[-1] == pytest.approx(46)
+    assert {"as it is", "60 kB/s", "half as fast", "30 kB/s"} <= set(words(figure).split("\n"))
+    assert ("virtual board" in words(figure)) == virtual
+    assert overlaps(figure) == []
+
+
+def slower(upload: UploadResult) -> UploadResult:
+    return replace(upload, samples=tuple((2 * seconds, *rest) for seconds, *rest in upload.samples))
+
+
+def test_life_of_an_image_says_who_leads_to_each_state():
+    figure = life_of_an_image()
+    text = words(figure)
+    for word in ("NEW", "PENDING_VERIFY", "VALID", "ABORTED", "updater", "bootloader", "application"):
+        assert word in text
+    assert "virtual" not in text
+    assert overlaps(figure) == []

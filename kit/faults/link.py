@@ -1,0 +1,160 @@
+"""A link between this computer and a board that fails as it is told to: a TCP proxy, for real boards as well."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import random
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kit.errors import KitError
+
+if TYPE_CHECKING:
+    from kit.board import Board
+
+HOST = "127.0.0.1"
+PIECE = 4096  # bytes passed on at once where the fault asks for nothing else
+WINDOW = 5760  # bytes on their way to an ESP32 without its acknowledgement: CONFIG_LWIP_TCP_WND_DEFAULT of ESP-IDF 5
+PACKET = 1460  # bytes of data that one takes over Ethernet or Wi-Fi
+RETRANSMISSION = 0.2  # s until Linux sends a lost packet again (TCP_RTO_MIN); RFC 6298 asks for 1 s
+HUNG_UP = (OSError, EOFError, asyncio.LimitOverrunError)
+
+
+@dataclass
+class Fault:
+    """What happens to the body of one upload, whose bytes count from 0; without arguments nothing does."""
+
+    text: str = ""
+    end: int = sys.maxsize  # where nothing passes any more
+    is_silent: bool = False  # and nobody hangs up either
+    flip: int = -1  # the byte of which a bit is turned
+    piece: int = PIECE
+    hold: Callable[[int], float] = lambda size: 0  # s for which so many bytes are held up
+    has_happened: bool = False
+
+
+class Link:
+    """A link to a board, which passes everything; use `link.url` in place of `board.url`.
+
+    Each verb plans one fault for the next upload, and only that. The link ends with its `with` block or with Python.
+
+    Args:
+        board: the board, or the address of its web server.
+    """
+
+    def __init__(self, board: Board | str) -> None:
+        self._board = urlsplit(getattr(board, "url", board))
+        self._fault = Fault()
+        self._is_planned = False
+        listener = socket.create_server((HOST, 0))
+        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        self._over = asyncio.Event()
+        self._relays: set[asyncio.Task] = set()  # asyncio itself would forget one that waits
+        self._thread = threading.Thread(target=self._run, args=[listener], name="link", daemon=True)
+        self._thread.start()
+        atexit.register(self.__exit__)
+
+    def __repr__(self) -> str:
+        if not self._fault.text:
+            return "Link: passes everything"
+        last = "the last upload was" if self._fault.has_happened else "the last upload was not"
+        return f"Link: {'the next upload will be' if self._is_planned else last} {self._fault.text}"
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        atexit.unregister(self.__exit__)
+        with suppress(RuntimeError):  # it had ended before
+            self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def drop(self, count: int) -> Link:
+        """Hang up on both sides after so many bytes."""
+        return self._plan(count, "dropped after {:,} bytes", end=count)
+
+    def stall(self, count: int) -> Link:
+        """Let nothing pass after so many bytes, in either direction, until the board hangs up."""
+        return self._plan(count, "stalled after {:,} bytes", end=count, is_silent=True)
+
+    def corrupt(self, place: int) -> Link:
+        """Turn a bit of the byte at this place, counted from 0."""
+        return self._plan(place, "changed by one bit in byte {:,}", flip=place)
+
+    def throttle(self, rate: int) -> Link:
+        """Let no more than so many bytes pass in a second."""
+        return self._plan(rate, "throttled to {:,} bytes per second", hold=lambda size: size / rate)
+
+    def delay(self, seconds: float) -> Link:
+        """Model a round trip of so many seconds: the sender waits for it after every 5,760 bytes."""
+        text = f"delayed by {{}} s for every {WINDOW:,} bytes, as by a long way to the board (modelled)"
+        return self._plan(seconds, text, piece=WINDOW, hold=lambda size: seconds * size / WINDOW)
+
+    def stutter(self, share: float) -> Link:
+        """Model the loss of this share of the packets: with this probability, of a seeded die, one is 0.2 s late."""
+        text = f"held up for {RETRANSMISSION} s at {{:.1%}} of its packets, as if they were lost (modelled)"
+        die = random.Random(1)
+        return self._plan(share, text, piece=PACKET, hold=lambda size: RETRANSMISSION * (die.random() < share))
+
+    def _plan(self, value: float, text: str, **what: object) -> Link:
+        if not isinstance(value, int | float) or not value > 0:
+            raise KitError(f"{value!r} is no positive number.", "Give one, as in link.drop(200_000).")
+        self._fault, self._is_planned = Fault(text.format(value), **what), True
+        return self
+
+    def _run(self, listener: socket.socket) -> None:
+        with self._runner as runner:  # in the end it cancels what still runs
+            runner.run(self._serve(listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._relay, sock=listener)
+        await self._over.wait()
+        server.close()
+
+    async def _relay(self, here: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        """Pass on one connection, which has one request."""
+        self._relays.add(relay := asyncio.current_task())
+        relay.add_done_callback(self._relays.discard)
+        with suppress(*HUNG_UP), closing(client):
+            there, board = await asyncio.open_connection(self._board.hostname, self._board.port or 80)
+            with closing(board):
+                board.write(head := await here.readuntil(b"\r\n\r\n"))
+                fault = Fault()
+                if self._is_planned and head.startswith(b"POST /update"):
+                    fault, self._is_planned = self._fault, False
+                answer = asyncio.create_task(_pass(there, client, Fault()))
+                upload = asyncio.create_task(_pass(here, board, fault))
+                await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)
+                if fault.is_silent and fault.has_happened:
+                    answer.cancel()
+                    await asyncio.wait([answer])
+                    await there.read()  # until the board hangs up
+                elif fault.end == sys.maxsize or not fault.has_happened:
+                    await answer
+                upload.cancel()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> None:
+    """Pass on what comes, as the fault has it, until it ends this or somebody hangs up."""
+    place = 0
+    with suppress(*HUNG_UP):
+        while piece := bytearray(await reader.read(min(fault.piece, fault.end - place))):
+            if place <= fault.flip < place + len(piece):
+                piece[fault.flip - place] ^= 1
+            place += len(piece)
+            seconds = fault.hold(len(piece))
+            fault.has_happened |= seconds > 0 or 0 <= fault.flip < place or place == fault.end
+            await asyncio.sleep(seconds)
+            writer.write(piece)
+            await writer.drain()
+        if place < fault.end:
+            writer.write_eof()

@@ -1,0 +1,68 @@
+import pytest
+
+import kit
+from kit.errors import BoardError, RollbackError, UpdateError
+from kit.faults import damage, gallery
+from kit.ota import OtaClient
+from kit.update_image import build
+
+
+@pytest.fixture
+def board():
+    """The tests' virtual board, with 1.0.0 on it."""
+    board = kit.connect("virtual")
+    board.ready(2)
+    return board
+
+
+def test_outcomes_on_a_board(board):
+    outcomes = kit.faults.Gallery(board)
+    with kit.faults.Link(board) as link:
+        ota = OtaClient(link.url)
+        ota.login()
+        with pytest.raises(UpdateError), outcomes.record("Truncated"):
+            ota.upload(damage.truncated(build("1.1.0")))
+        link.drop(100_000)
+        with pytest.raises(BoardError), outcomes.record("Dropped"):
+            ota.upload(build("1.1.0"))
+        with pytest.raises(RollbackError), outcomes.record("Crash at start"):
+            ota.upload(damage.crashing("1.1.0"))
+        ota.login()
+        with outcomes.record("Never confirms"):
+            ota.upload(damage.never_confirming("1.1.0"), wait=False)
+            while ota._ask("/info") is None or ota.info()["image_state"] != "PENDING_VERIFY":
+                pass
+            board.reset()
+        ota.login()
+        with outcomes.record("Confirms at every start"):
+            ota.upload(damage.blindly_confirming("1.2.0"))
+    assert [" ".join(line.split()) for line in repr(outcomes).splitlines()] == [
+        "Truncated refused UPDATE_ERROR_ACTIVATE 1.0.0 in ota_0",
+        "Dropped old version kept BoardError 1.0.0 in ota_0",
+        "Crash at start rolled back RollbackError 1.0.0 in ota_0",
+        "Never confirms rolled back 1.0.0 in ota_0",
+        "Confirms at every start new version 1.2.0 in ota_1",
+    ]
+    assert outcomes.plot().axes
+
+
+def test_a_version_that_confirms_itself_too_early_is_stuck(board, monkeypatch):
+    """No rollback takes it away; the boot counter does, after three starts."""
+    monkeypatch.setattr(gallery, "CONFIRM_TIMEOUT", 1)
+    outcomes = kit.faults.Gallery(board)
+    ota = OtaClient(board.url)
+    ota.login()
+    with outcomes.record("Confirms too early"):
+        ota.upload(damage.confirming_too_early("1.1.0"), wait=False)
+        while "crashed on purpose" not in board.reset():
+            pass
+    assert "does not serve" in repr(outcomes)
+    assert "nothing" in repr(outcomes)
+    assert any("Firmware Version: 1.0.0" in board.reset() for _ in range(4))
+
+
+def test_an_error_that_is_no_failure_of_an_update_is_not_recorded(board):
+    outcomes = kit.faults.Gallery(board)
+    with pytest.raises(ZeroDivisionError), outcomes.record("A mistake in the cell"):
+        1 / 0  # noqa: B018
+    assert repr(outcomes) == ""

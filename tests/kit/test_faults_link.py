@@ -1,0 +1,137 @@
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import kit
+from kit.errors import BoardError, KitError, UpdateError
+from kit.faults import Link
+from kit.ota import OtaClient
+from kit.update_image import UpdateImage, build
+
+SECTOR = 4096
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def board():
+    """The tests' virtual board, with 1.0.0 on it."""
+    board = kit.connect("virtual")
+    board.ready(2)
+    return board
+
+
+@pytest.fixture(scope="module")
+def image() -> UpdateImage:
+    return build("1.1.0")
+
+
+@pytest.fixture
+def link(board):
+    with Link(board) as link:
+        yield link
+    assert "link" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.fixture
+def ota(link) -> OtaClient:
+    ota = OtaClient(link.url)
+    ota.login()
+    return ota
+
+
+def test_it_passes_everything_unless_it_is_told_to_fail(link, ota: OtaClient, image: UpdateImage):
+    assert repr(link) == "Link: passes everything"
+    assert repr(ota.upload(image)) == f"1.1.0 in ota_1: {image.size:,} bytes accepted, confirmed"
+    assert repr(link) == "Link: passes everything"
+
+
+def test_an_upload_that_ends_before_its_fault(link, ota: OtaClient, image: UpdateImage):
+    link.drop(5_000_000)
+    with pytest.raises(UpdateError):
+        ota.upload(image.data[:50_000])
+    assert repr(link) == "Link: the last upload was not dropped after 5,000,000 bytes"
+
+
+@pytest.mark.parametrize("count", [20, 3 * SECTOR + 5, 1_000_000])
+def test_a_dropped_upload(link, ota: OtaClient, image: UpdateImage, count: int):
+    """The client tells what the board has, exactly: whole sectors, of which the updater holds back the first."""
+    assert repr(link.drop(count)) == f"Link: the next upload will be dropped after {count:,} bytes"
+    before = repr(ota.info())
+    assert repr(link) == f"Link: the next upload will be dropped after {count:,} bytes"
+    with pytest.raises(BoardError) as caught:
+        ota.upload(image)
+    done = max(0, count // SECTOR * SECTOR - SECTOR)
+    assert str(caught.value) == (
+        f"The link broke after the board had acknowledged {done:,} of {image.size:,} bytes."
+        " The old version 1.0.0 still runs: upload again."
+    )
+    assert repr(link) == f"Link: the last upload was dropped after {count:,} bytes"
+    assert ota.progress()["error"] == "UPDATE_ERROR_ABORT"
+    assert repr(ota.info()) == before
+
+
+def test_a_stalled_upload(link, ota: OtaClient, image: UpdateImage):
+    """The board hangs up after 10 s; meanwhile other requests pass."""
+    link.stall(200_000)
+    with pytest.raises(BoardError, match=r"The link broke after the board had acknowledged 192,512 of"):
+        ota.upload(image)
+    assert repr(link) == "Link: the last upload was stalled after 200,000 bytes"
+    assert ota.progress()["error"] == "UPDATE_ERROR_ABORT"
+
+
+def test_a_corrupted_upload(link, ota: OtaClient, image: UpdateImage):
+    link.corrupt(300_000)
+    with pytest.raises(UpdateError) as caught:
+        ota.upload(image)
+    assert caught.value.error == "UPDATE_ERROR_MD5"
+    assert repr(link) == "Link: the last upload was changed by one bit in byte 300,000"
+    assert ota.upload(image).version == "1.1.0"  # a fault is for one upload
+
+
+def test_slow_uploads(link, ota: OtaClient):
+    """They take no less than they must; how much more is this computer's business."""
+    for version, plan, words, seconds in (
+        ("1.1.0", lambda: link.throttle(2_000_000), "throttled to 2,000,000 bytes per second", 0.69),
+        ("1.2.0", lambda: link.delay(0.005), "delayed by 0.005 s for every 5,760 bytes", 1.2),
+        ("1.3.0", lambda: link.stutter(0.01), "held up for 0.2 s at 1.0% of its packets", 1.0),
+    ):
+        assert f"the next upload will be {words}" in repr(plan())
+        ota.login()
+        assert ota.upload(build(version)).samples[-1][0] >= seconds
+        assert f"the last upload was {words}" in repr(link)
+
+
+@pytest.mark.parametrize("value", [0, -1, "200_000", None, float("nan")])
+@pytest.mark.parametrize("verb", ["drop", "stall", "corrupt", "throttle", "delay", "stutter"])
+def test_what_is_no_number(verb: str, value: object):
+    with Link(NOBODY) as link:
+        with pytest.raises(KitError, match="is no positive number"):
+            getattr(link, verb)(value)
+        assert repr(link) == "Link: passes everything"
+
+
+def test_a_board_that_is_not_there():
+    with Link(NOBODY) as link, pytest.raises(BoardError, match="no proper answer"):
+        OtaClient(link.url).info()
+
+
+def test_it_ends_twice_and_while_it_is_used(link, ota: OtaClient, image: UpdateImage):
+    link.throttle(100_000)
+    with ThreadPoolExecutor(1) as pool:
+        uploading = pool.submit(ota.upload, image)
+        while ota.progress()["phase"] != "write":
+            assert not uploading.done()
+        with link:
+            pass
+        assert "The link broke" in str(uploading.exception(60))
+
+
+def test_it_ends_with_python():
+    code = "import kit; link = kit.faults.Link('http://127.0.0.1:9'); print(link)"
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("Link: passes everything\n", "")
