@@ -304,3 +304,36 @@ def test_ten_uploads(interpreter, make_flash, serve, image_file: Path) -> None:
         assert board.update(**sent).status_code == 200
         heap.append(board.get("/inside").json()["heap"])
     assert min(heap[5:]) < max(heap[:2]) + 1024, heap
+
+
+def test_image_that_ends_within_a_sector(board, image_file: Path) -> None:
+    """In pieces of any size: neither the image nor what a network brings keeps to blocks."""
+    data = image_file.read_bytes()
+    header = data.rindex(b"APP1")
+    application = data[header + 4096 : -1536]  # littlefs blocks of 512, no whole sector
+    data = data[:header] + struct.pack("<4sI32s", b"APP1", len(application), hashlib.sha256(application).digest())
+    data = data.ljust(header + 4096, b"\xff") + application
+    assert len(data) % 4096 == 2560
+    board.log_in(PASSWORD)
+    with board.start_upload(len(data), b"") as connection:
+        for start in range(0, len(data), 1009):
+            connection.sendall(data[start : start + 1009])
+        assert b" 200 " in connection.recv(100)
+    board.wait()
+    assert board.flash.read_bytes()[OTA_1 : OTA_1 + len(data) + 1536] == data + b"\xff" * 1536
+
+
+def test_truncated_headers(board, image_file: Path, assert_refused) -> None:
+    """Cut within the image's header, its descriptor, and the first segment."""
+    data = image_file.read_bytes()
+    board.log_in(PASSWORD)
+    for length, status, error in (
+        (1, 415, "UPDATE_ERROR_MAGIC_BYTE"),
+        (23, 415, "UPDATE_ERROR_MAGIC_BYTE"),
+        (180, 415, "UPDATE_ERROR_MAGIC_BYTE"),
+        (288, 422, "UPDATE_ERROR_ACTIVATE"),
+        (4095, 422, "UPDATE_ERROR_ACTIVATE"),
+    ):
+        assert_refused(board.update(data[:length]), status, error)
+    assert board.records() == UNTOUCHED
+    assert board.update(data).json()["slot"] == "ota_1"
