@@ -8,7 +8,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -151,7 +151,41 @@ class OtaClient:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""
         return _answer(self._request("GET", "/progress"))
 
-    def upload(self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True) -> UploadResult:
+    def restart(self) -> Info:
+        """Restart the board, and return what it says of itself once it answers again.
+
+        Raises:
+            BoardError: nobody is logged in, an update runs, or the board does not come back.
+        """
+        _answer(self._request("POST", "/restart"))
+        self._token = None
+        return self._await("did not come back", lambda info, seconds: _started_after(info, seconds - 1))[0]
+
+    def rollback(self) -> Info:
+        """Go back to the version in the other slot, and return what the board says of itself once it confirmed that.
+
+        Raises:
+            BoardError: nobody is logged in, there is no version to go back to, or it does not confirm itself.
+        """
+        answer = _answer(self._request("POST", "/rollback"))
+        self._token = None
+        return self._await_confirmation(answer["version"], answer["slot"])[0]
+
+    def config(self) -> dict:
+        """Return the settings that can be changed over the air (Wi-Fi, name, addresses, pins), but for the password."""
+        return _answer(self._request("GET", "/config"))
+
+    def configure(self, **settings: object) -> None:
+        """Change some of the settings that `config` names, and "wifi_password"; they apply at the next restart.
+
+        Raises:
+            BoardError: nobody is logged in, or the board refuses one of them; then none is changed.
+        """
+        print(_answer(self._request("PUT", "/config", json=settings))["message"])
+
+    def upload(
+        self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None
+    ) -> UploadResult:
         """Send an update image, and wait until the board has restarted and confirmed it.
 
         The progress bar counts what the board has written to its flash. Log in first.
@@ -159,6 +193,7 @@ class OtaClient:
         Args:
             image: what `kit.build` made, a file of it, or its bytes.
             wait: False returns when the board has accepted the image and is about to restart.
+            md5: 32 hex digits to announce, as Arduino's tools do; without them it is the SHA-256 of the image.
 
         Raises:
             ImageError: there is no such file, or it is none.
@@ -171,9 +206,12 @@ class OtaClient:
             raise _log_in()
         old = self.info()
         with Progress("upload", len(data)) as bar:
-            answer, samples = self._send(data, old, bar)
+            answer, samples = self._send(data, _digest(data, md5), old, bar)
             self._token = None  # the board forgets it when it restarts
-            restart = self._await_confirmation(answer, bar) if wait else None
+            restart = None
+            if wait:
+                _, restart = self._await_confirmation(answer["version"], answer["slot"])
+                bar.update(len(data), "confirmed")
         return UploadResult(
             **{name: answer[name] for name in ("version", "slot", "bytes", "seconds")},
             samples=samples,
@@ -202,10 +240,9 @@ class OtaClient:
         except (BoardError, requests.JSONDecodeError):
             return None
 
-    def _send(self, data: bytes, old: Info, bar: Progress) -> tuple[dict, tuple[Sample, ...]]:
+    def _send(self, data: bytes, digest: dict, old: Info, bar: Progress) -> tuple[dict, tuple[Sample, ...]]:
         """Send the image in one thread and poll in this one; return the board's answer and the samples."""
-        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
+        headers = {"Content-Type": "application/octet-stream"} | digest
         responses = []
 
         def send(body: io.BytesIO | None) -> None:
@@ -245,28 +282,47 @@ class OtaClient:
             time.sleep(RETRY)
         return None
 
-    def _await_confirmation(self, answer: dict, bar: Progress) -> float:
-        """Return the seconds until the new version runs and is VALID."""
-        version, slot = answer["version"], answer["slot"]
-        start = time.monotonic()
-        last = "none"
-        while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:
-            info = Info(self._ask("/info", timeout=RETRY_TIMEOUT) or {})
-            if (info.get("running"), info.get("image_state")) == (slot, "VALID"):
-                bar.update(answer["bytes"], "confirmed")
-                return seconds
+    def _await_confirmation(self, version: str, slot: str) -> tuple[Info, float]:
+        """Return what the board says once the new version runs and is VALID, and the seconds until then."""
+
+        def is_confirmed(info: Info, seconds: float) -> bool:
             # The old version answers until the restart, which comes after a second. Started later than that it is back.
-            if info.get("running") != slot and info.get("uptime", seconds) < seconds - 1:
+            if info.get("running") != slot and _started_after(info, seconds - 1):
                 raise RollbackError(
                     f"Version {version} did not confirm itself, and the board rolled back to {info.get('version')}.",
                     "board.console() shows why; mend the application, build it anew and upload it.",
                 )
+            return (info.get("running"), info.get("image_state")) == (slot, "VALID")
+
+        return self._await(f"did not confirm version {version}", is_confirmed)
+
+    def _await(self, failure: str, is_so: Callable[[Info, float], bool]) -> tuple[Info, float]:
+        """Ask the board until its answer, and the seconds since the first question, are as wanted; return both."""
+        start = time.monotonic()
+        last = "none"
+        while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:
+            info = Info(self._ask("/info", timeout=RETRY_TIMEOUT) or {})
+            if is_so(info, seconds):
+                return info, seconds
             last = info or last
             time.sleep(RETRY)
         raise BoardError(
-            f"The board did not confirm version {version} within {CONFIRM_TIMEOUT:.0f} s; its last answer: {last}.",
+            f"The board {failure} within {CONFIRM_TIMEOUT:.0f} s; its last answer: {last}.",
             "board.reset() restarts it and shows its address.",
         )
+
+
+def _started_after(info: Info, seconds: float) -> bool:
+    """Tell whether the board, whose uptime is in whole seconds, started less than so many seconds ago."""
+    return info.get("uptime", seconds) < seconds
+
+
+def _digest(data: bytes, md5: str | None) -> dict[str, str]:
+    """Return the header that announces the digest of an image."""
+    if md5 is not None:
+        return {"x-MD5": md5}
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return {"Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
 
 
 def _web_address(url: object) -> str:

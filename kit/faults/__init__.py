@@ -1,5 +1,6 @@
 """Faults that are made on purpose: a link that fails, images that are damaged or misbehave, and what came of them."""
 
+from kit.faults.client import another_upload as another_upload
 from kit.faults.damage import *  # noqa: F403
 from kit.faults.gallery import Gallery as Gallery
 from kit.faults.link import Link as Link

@@ -26,7 +26,8 @@ ESP32_S3 = 9
 
 CONFIRM = "from esp32 import Partition\n\nPartition.mark_app_valid_cancel_rollback()\n"
 CRASH = "raise RuntimeError('crashed on purpose')\n"
-HANG = "while True:\n    pass\n"
+# The watchdog runs already, for a minute; five seconds are enough to see it
+HANG = "import machine\n\nmachine.WDT(timeout=5000)\nwhile True:\n    pass\n"
 NO_CONFIRM = "\n\ndef _confirm():\n    pass\n"  # behind the definition of the same name
 
 
@@ -119,7 +120,7 @@ def crashing(version: str, board: Board | None = None) -> UpdateImage:
 
 
 def hanging(version: str, board: Board | None = None) -> UpdateImage:
-    """Build a version that hangs when it is started; the watchdog resets the board after a minute."""
+    """Build a version that sets the watchdog to 5 seconds, and then hangs when it is started."""
     return _misbehaving(version, board, "hangs at its start", before=HANG)
 
 

@@ -1,0 +1,43 @@
+"""Somebody else who updates the same board."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kit.errors import BoardError
+from kit.settings import settings
+
+if TYPE_CHECKING:
+    from kit.board import Board
+    from kit.update_image import UpdateImage
+
+TIMEOUT = 10  # s; the board waits as long for the body
+CONTINUE = b"HTTP/1.1 100"  # the answer to an Expect: 100-continue, when the board wants the body
+
+
+@contextmanager
+def another_upload(board: Board, image: UpdateImage) -> Iterator[None]:
+    """Have an upload by another client run, which stops after its head and breaks off when the `with` block ends.
+
+    Raises:
+        BoardError: the board does not take it.
+    """
+    address = urlsplit(board.url)
+    login = base64.b64encode(f"admin:{settings(board.is_virtual).password}".encode()).decode()
+    head = [
+        "POST /update HTTP/1.1",
+        f"Host: {address.netloc}",
+        f"Authorization: Basic {login}",
+        f"Content-Length: {image.size}",
+        "Expect: 100-continue",
+    ]
+    with socket.create_connection((address.hostname, address.port or 80), TIMEOUT) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        if not connection.recv(len(CONTINUE)) == CONTINUE:
+            raise BoardError("The board does not take the other upload.", "Wait until no update runs, and try again.")
+        yield
