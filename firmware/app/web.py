@@ -63,15 +63,9 @@ for _name in ("multipart", "page"):
     _load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
-def _html(text, status=200, headers=()):
-    headers = dict(headers)
-    headers["Content-Type"] = "text/html; charset=UTF-8"
-    return text, status, headers
-
-
 def _refuse(request, error):
     if _is_browser(request):
-        return _html(_load("page").message(error.message, error.advice), error.status, error.headers)
+        return _load("page").message(error.message, error.advice, error.status, error.headers)
     return error.body(), error.status, error.headers
 
 
@@ -82,7 +76,11 @@ def _need_token(request):
 
 
 async def index(request):
-    return _html(_load("page").index(info(), auth.is_token(auth.token_of(request))))
+    return _load("page").index(info(), auth.is_token(auth.token_of(request)))
+
+
+async def file(request):
+    return _load("page").file(request.path)
 
 
 async def get_info(request):
@@ -92,7 +90,8 @@ async def get_info(request):
 async def login(request):
     auth.check_password((await fields(request)).get("password"), request.client_addr[0])
     token = auth.new_token()
-    cookie = f"token={token}; Path=/; Max-Age={auth.LIFETIME}; HttpOnly; SameSite=Strict"
+    # Without Max-Age: the browser keeps it, so that /progress works until an upload ends. The board knows its time.
+    cookie = f"token={token}; Path=/; HttpOnly; SameSite=Strict"
     if _is_browser(request):
         return "", 303, {"Location": "/update", "Set-Cookie": cookie}
     return {"token": token, "expires_in": auth.LIFETIME}, 200, {"Set-Cookie": cookie}
@@ -140,7 +139,7 @@ async def update(request):
     _restart_soon()
     if _is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return _html(_load("page").message(text, "The board restarts into it."), 200, {"Refresh": "15; url=/"})
+        return _load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=/"})
     return result
 
 
@@ -185,6 +184,8 @@ async def _restart():
 app = Server(
     {
         "GET /": index,
+        "GET /style.css": file,
+        "GET /ota.js": file,
         "GET /info": get_info,
         "POST /login": login,
         "POST /password": change_password,

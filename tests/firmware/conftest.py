@@ -4,6 +4,7 @@ On MicroPython everything is compiled with mpy-cross, as for a board, and the he
 words (`120wk`), which are 64-bit here.
 """
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from kit.update_image import UpdateImage, build
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+WWW = ROOT / "firmware/app/www"
 HEAP = "120wk"
 FLASH_SIZE = 0x400000
 DROM, IRAM = 0x3F400020, 0x40080000
@@ -90,6 +92,7 @@ def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     folder = tmp_path_factory.mktemp("py")
     for name, path in modules().items():
         (folder / f"{name}.py").write_bytes(path.read_bytes())
+    shutil.copytree(WWW, folder / "www")
     return Interpreter("cpython", (sys.executable, "-u"), (HERE / "chip/cpython", folder))
 
 
@@ -103,6 +106,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Inte
     write_compiled(folder, modules())
     write_compiled(folder, {f"microdot/{name}": library / f"{name}.py" for name in ("__init__", "microdot")})
     write_compiled(folder, {path.stem: path for path in (HERE / "chip/micropython").glob("*.py")})
+    shutil.copytree(WWW, folder / "www")
     return Interpreter("micropython", (micropython, "-X", f"heapsize={HEAP}"), (folder,))
 
 

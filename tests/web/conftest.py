@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(name="wait_until")
+@pytest.fixture(scope="session", name="wait_until")
 def wait_until_fixture() -> Callable[..., None]:
     return wait_until
 
@@ -160,10 +160,19 @@ def url(runtime: Path) -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def programs(need_tool: Callable[[str], str]) -> tuple[str, str]:
+    """Paths of the browser and of its driver."""
+    found = (name for name in BROWSERS if shutil.which(os.environ.get(name.upper(), name)))
+    return need_tool(next(found, BROWSERS[0])), need_tool("chromedriver")
+
+
 @contextlib.contextmanager
-def chromium(browser: str, driver: str, variables: dict[str, str]) -> Iterator[webdriver.Chrome]:
+def chromium(browser: str, driver: str, variables: dict[str, str], **preferences: int) -> Iterator[webdriver.Chrome]:
     """Run a browser without a screen. Both programs are named: Selenium would download what it does not find."""
     options = webdriver.ChromeOptions()
+    options.add_experimental_option("prefs", preferences)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.binary_location = browser
     for option in OPTIONS:
         options.add_argument(option)
@@ -172,6 +181,12 @@ def chromium(browser: str, driver: str, variables: dict[str, str]) -> Iterator[w
         service = webdriver.ChromeService(driver, env=variables | {"TMPDIR": folder})
         with webdriver.Chrome(options, service) as window:
             yield window
+
+
+@pytest.fixture(scope="session", name="chromium")
+def chromium_fixture(programs: tuple[str, str]) -> Callable[..., contextlib.AbstractContextManager[webdriver.Chrome]]:
+    """Function that runs a browser with some of its preferences set."""
+    return lambda **preferences: chromium(*programs, dict(os.environ), **preferences)
 
 
 @pytest.fixture
@@ -206,17 +221,15 @@ def started(home: Path) -> Iterator[Callable[[], dict[psutil.Process, str]]]:
 
 
 @pytest.fixture
-def open_lesson(home: Path, started: Callable, need_tool: Callable[[str], str]) -> Iterator[Callable[..., Lesson]]:
+def open_lesson(home: Path, started: Callable, programs: tuple[str, str]) -> Iterator[Callable[..., Lesson]]:
     """Function that opens a notebook, in a copy of its folder, in JupyterLab; `pace` is KIT_PACE."""
-    found = (name for name in BROWSERS if shutil.which(os.environ.get(name.upper(), name)))
-    browser, driver = need_tool(next(found, BROWSERS[0])), need_tool("chromedriver")
     with contextlib.ExitStack() as stack:
 
         def opened(notebook: Path, pace: str = "0") -> Lesson:
             folder = shutil.copytree(notebook.parent, home / "notebooks", ignore=NO_LESSON)
             variables = environment(home, pace)
             address = stack.enter_context(jupyterlab(folder, variables))
-            window = stack.enter_context(chromium(browser, driver, variables))
+            window = stack.enter_context(chromium(*programs, variables))
             return Lesson(window, f"{address}lab/tree/{notebook.name}?token={TOKEN}")
 
         yield opened

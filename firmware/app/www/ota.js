@@ -1,0 +1,262 @@
+// Sends an update image and shows what the board does with it. Without this script the plain form sends it.
+"use strict";
+
+const HEAD = 288; // bytes that say what a file is: esp_image_header_t and esp_app_desc_t, as in image.py
+const POLL = 1000; // ms
+const ANSWER = 5000; // ms that an answer may take
+const SILENCE = 30000; // ms without news of the update after which its connection counts as broken
+const PATIENCE = 90000; // ms: restart, Wi-Fi, and the 60 s that the self-test may take
+const PHASES = {
+  check: "Checking the file",
+  write: "Writing",
+  verify: "Reading back",
+  commit: "Choosing the new version",
+  restart: "Restarting",
+};
+const BUILD = "Choose the .bin file that kit.build() or `python -m kit build` makes.";
+
+const $ = (id) => document.getElementById(id);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+let isSending = false;
+
+const isRunning = (progress) => progress?.ok && progress.phase !== "idle";
+
+// Null where no answer comes, as is normal while the board restarts.
+async function ask(path, options = { signal: AbortSignal.timeout(ANSWER) }) {
+  try {
+    const response = await fetch(path, options);
+    const text = await response.text();
+    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+    const { ok, status } = response;
+    return { ...(isJson ? JSON.parse(text) : { message: text }), ok, status, at: Date.now() / 1000 };
+  } catch {
+    return null;
+  }
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text; // a screen reader reads each change
+}
+
+function say(kind, cause, advice = "", link = "") {
+  const strong = document.createElement("strong");
+  strong.textContent = cause;
+  const a = document.createElement("a");
+  a.href = "/";
+  a.textContent = link;
+  $("said").className = kind;
+  $("said").replaceChildren(strong, ` ${advice} `, ...(link ? [a] : []));
+}
+
+// What the board has written, never what this browser has sent.
+function draw({ phase, written, size }) {
+  $("run").hidden = false;
+  $("bar").max = size || 1;
+  $("bar").value = written;
+  setText($("phase"), PHASES[phase]);
+  setText($("written"), `${size ? Math.floor((100 * written) / size) : 0} % of ${Math.ceil(size / 1000)} kB`);
+  const current = Object.keys(PHASES).indexOf(phase);
+  [...$("steps").children].forEach((step, index) => {
+    if (index === current) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
+  });
+}
+
+// The progress takes the place of the form, and the focus, which nothing hidden can keep.
+function begin(progress) {
+  draw(progress);
+  $("form").hidden = true;
+  $("run").focus();
+}
+
+// Say what is wrong; the form comes back for another try.
+function stop(cause, advice = "", link = "") {
+  say("bad", cause, advice, link);
+  if (!$("form").hidden) return;
+  $("run").hidden = true;
+  $("form").hidden = false;
+  ($("said").querySelector("a") ?? $("send")).focus();
+}
+
+// As semver.org orders them; the board decides.
+function isNewer(version, running) {
+  const compare = (a, b) => a.localeCompare(b, "en", { numeric: true });
+  const [[core, pre = ""], [oldCore, oldPre = ""]] = [version, running].map((v) => v.split("+")[0].split(/-(.*)/));
+  return (compare(core, oldCore) || !pre - !oldPre || compare(pre, oldPre)) > 0;
+}
+
+// What image.py says of a file, before a byte of it travels: { cause, advice }, or { text, isNewer } where it is right.
+async function judge(file, info) {
+  if (!file.size) return { cause: "This file is empty.", advice: BUILD };
+  let bytes;
+  try {
+    bytes = await file.slice(0, HEAD).arrayBuffer();
+  } catch {
+    return { cause: "This file cannot be read, or has changed since.", advice: "Choose it again." };
+  }
+  const head = new DataView(bytes);
+  if (head.byteLength < HEAD || head.getUint8(0) !== 0xe9) {
+    return { cause: "This is no app image: it is too short, or does not start with 0xE9.", advice: BUILD };
+  }
+  if (head.getUint32(0x20, true) !== 0xabcd5432) {
+    const cause = "it has no app descriptor. A full firmware.bin starts with the bootloader instead.";
+    return { cause: `This is no app image: ${cause}`, advice: BUILD };
+  }
+  const chip = head.getUint16(12, true);
+  if (chip !== 0) return { cause: `This image is for another chip (id ${chip}), not for an ESP32.`, advice: BUILD };
+  const space = info.free_sketch_space;
+  if (file.size > space) {
+    const advice = "Make the application smaller.";
+    return { cause: `This image has ${file.size} bytes, and the slot takes ${space}.`, advice };
+  }
+  const text = (start, length) => new TextDecoder().decode(bytes.slice(start, start + length)).split("\0")[0];
+  const [version, project, time, date] = [text(0x30, 32), text(0x50, 32), text(0x70, 16), text(0x80, 16)];
+  const newer = isNewer(version, info.version);
+  const note = newer ? "" : ` This is not newer than the running ${info.version}.`;
+  return { text: `Version ${version} of ${project}, built ${date} ${time}.${note}`, isNewer: newer };
+}
+
+// Show what the chosen file is. Returns what GET /info said, nothing where the file cannot be sent.
+async function look() {
+  const [file] = $("file").files;
+  $("about").textContent = "";
+  $("older").hidden = true;
+  $("said").replaceChildren();
+  if (!file) return;
+  const info = await ask("/info");
+  if (file !== $("file").files[0]) return; // another one was chosen meanwhile
+  if (!info?.ok) return stop("The board does not answer.", "Check its power and its Wi-Fi, and try again.");
+  const found = await judge(file, info);
+  if (found.cause) return stop(found.cause, found.advice);
+  $("about").textContent = found.text;
+  $("older").hidden = found.isNewer;
+  return info;
+}
+
+// Draw the board's progress until the answer to an upload is there; give up where nothing is heard of it any more.
+async function watch(sending, giveUp) {
+  let isOver = false;
+  sending.then(() => (isOver = true));
+  for (let heard = Date.now(); !isOver; await Promise.race([sending, sleep(POLL)])) {
+    const progress = await ask("/progress");
+    if (isOver) break;
+    if (isRunning(progress)) {
+      heard = Date.now();
+      draw(progress);
+    } else if (Date.now() - heard > SILENCE) giveUp.abort();
+  }
+  return sending;
+}
+
+// Look at the board until it is known how an update has ended. `before`: GET /info of when it ran.
+async function follow(before, patience = PATIENCE) {
+  for (let end = Date.now() + patience; Date.now() < end; await sleep(POLL)) {
+    const info = await ask("/info");
+    if (!info?.ok) continue;
+    end = Date.now() + patience;
+    if (info.running === before.next) {
+      if (arrive(info)) return;
+      continue;
+    }
+    const progress = await ask("/progress");
+    if (isRunning(progress)) draw(progress);
+    else if (progress) return fail(info, before, progress);
+  }
+  const advice = "Check its power and its Wi-Fi. It may have another address now: its serial port prints it.";
+  stop(`The board has not answered for ${patience / 1000} s.`, advice, "Try again");
+}
+
+function arrive(info) {
+  for (const cell of document.querySelectorAll("[data-info]")) setText(cell, String(info[cell.dataset.info]));
+  const isConfirmed = info.image_state === "VALID";
+  if (isConfirmed) {
+    setText($("phase"), "Done");
+    say("good", `Version ${info.version} runs, confirmed.`, "", "Open its page"); // its login ended with the restart
+    $("said").querySelector("a").focus();
+  } else say("", `Version ${info.version} runs, on probation.`, "It tests itself before it is kept.");
+  return isConfirmed;
+}
+
+function fail(info, before, progress) {
+  const started = (answer) => answer.at - answer.uptime;
+  const stays = `Version ${info.version} runs.`;
+  if (started(info) > started(before) + 2) {
+    const cause = `The board restarted, and runs version ${info.version} again.`;
+    stop(cause, "Its power failed, or the new version did not pass its self-test.", "Log in");
+  } else if (progress.status === 401) stop(`The update ended. ${stays}`, "", "Log in");
+  else stop(`The update ended: ${progress.error ?? "no file arrived"}. ${stays}`, "Send the image again.");
+}
+
+async function upload() {
+  const [file] = $("file").files;
+  begin({ phase: "check", written: 0, size: file.size });
+  const before = await look();
+  if (before) await send(file, before);
+}
+
+async function send(file, before) {
+  const giveUp = new AbortController();
+  isSending = true;
+  const sending = ask($("force").checked ? "/update?force=1" : "/update", {
+    method: "POST",
+    body: file,
+    headers: { "Content-Type": "application/octet-stream" },
+    signal: giveUp.signal,
+  });
+  const answer = await watch(sending, giveUp);
+  isSending = false;
+  if (answer && !answer.ok) return refused(answer);
+  if (answer) {
+    draw({ phase: "restart", written: answer.bytes, size: file.size });
+    say("", `Version ${answer.version} is in ${answer.slot}.`, "The board restarts into it.");
+  } else say("", "The connection broke off.", "Looking for the board.");
+  await follow(before);
+}
+
+function refused({ status, message, advice }) {
+  if (status === 401) stop("Your login has ended.", "", "Log in");
+  else stop(message, advice);
+}
+
+// One file, and no folder, which would come as an empty or unreadable file.
+function drop(event) {
+  const { files, items } = event.dataTransfer;
+  if ($("form").hidden) return;
+  if (files.length !== 1 || items[0].webkitGetAsEntry()?.isDirectory) {
+    return stop("This is not one file.", "Drop a single .bin file.");
+  }
+  $("file").files = files;
+  look();
+}
+
+function listen() {
+  $("hint").hidden = false;
+  $("file").addEventListener("change", look);
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    upload();
+  });
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(type, (event) => {
+      event.preventDefault(); // a file dropped beside the form would replace the page
+      document.body.classList.toggle("over", type === "dragover");
+      if (type === "drop") drop(event);
+    });
+  }
+  addEventListener("beforeunload", (event) => {
+    if (isSending) event.preventDefault();
+  });
+}
+
+// An update that another tab has sent is shown here too.
+async function start() {
+  listen();
+  const progress = await ask("/progress");
+  if (!isRunning(progress)) return;
+  const before = await ask("/info");
+  if (!before) return;
+  begin(progress);
+  await follow(before);
+}
+
+start();
