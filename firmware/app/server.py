@@ -13,6 +13,7 @@ _CLIENTS = const(6)  # of 10 sockets: one listens, one is the self-test's, and w
 _ANY = const(1 << 30)
 _SMALL = const(1024)  # bytes of a form
 _SURPLUS_SECONDS = 0.05
+_LEAVING_SECONDS = 0.05  # of one that was answered: a browser opens the next connection at once
 _NONSENSE_SECONDS = 1  # for a client of which nobody knows what more it sends
 _GONE = (OSError, EOFError, asyncio.TimeoutError)  # MicroPython has no builtin TimeoutError
 
@@ -42,7 +43,6 @@ class Client:
         """Answer the request."""
         request = None
         if await asyncio.wait_for(self._receive_head(), HEAD_SECONDS):
-            self.is_idle = False
             request = await self._request(app)
             response = await app.dispatch_request(request)  # microdot answers 400 to None
         else:
@@ -50,7 +50,8 @@ class Client:
         await asyncio.wait_for(response.write(self._writer), SECONDS)
         self.is_idle = True
         # Closing with unread data would reset the connection, and the client might lose the answer.
-        await asyncio.wait_for(self._discard(), SECONDS if request else _NONSENSE_SECONDS)
+        if self.left:
+            await asyncio.wait_for(self._discard(), SECONDS if request else _NONSENSE_SECONDS)
 
     # microdot alone would take lines of any length and wait for them for ever.
     async def _receive_head(self):
@@ -62,6 +63,7 @@ class Client:
             if not piece:
                 raise EOFError
             self._data += piece
+        self.is_idle = False  # at once: by the time the caller goes on it might have been evicted
         return True
 
     async def _request(self, app):
@@ -189,6 +191,8 @@ class Server(Microdot):
     async def handle_request(self, reader, writer):
         client = Client(reader, writer)
         try:
+            if len(self._clients) == _CLIENTS:
+                await asyncio.sleep(_LEAVING_SECONDS)
             if self._has_room():
                 self._clients.append(client)
                 await client.serve(self)

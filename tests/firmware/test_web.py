@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 APP = Path(__file__).parents[2] / "firmware/app"
 PASSWORD = "a password of our own"
@@ -67,6 +69,26 @@ def test_style_and_script(board, name: str, kind: str) -> None:
 
 def test_size_of_the_pages() -> None:
     assert sum(path.stat().st_size for path in (APP / "page.py", *(APP / "www").iterdir())) <= 20_000
+
+
+def test_browsers_while_an_update_runs(board, large) -> None:
+    """Two browsers, six connections: each gets whole pages, and the update is taken."""
+    board.log_in(PASSWORD)
+    image = large("1.1.0").data
+    script = (APP / "www/ota.js").read_bytes()
+    half = len(image) // 2
+    with board.start_upload(len(image), image[:half]) as upload, ThreadPoolExecutor(5) as threads:
+        board.wait_until(lambda progress: progress["phase"] == "write")
+        url, cookies = f"http://127.0.0.1:{board.port}", {"token": board.token}
+
+        def load(number: int) -> bool:
+            path = ("/update", "/ota.js", "/style.css", "/progress", "/info")[number % 5]
+            answer = requests.get(url + path, cookies=cookies, timeout=60)
+            return answer.ok and (answer.content == script if path == "/ota.js" else bool(answer.content))
+
+        assert all(threads.map(load, range(50)))
+        upload.sendall(image[half:])
+        assert b" 200 " in upload.makefile("rb").readline()
 
 
 def test_login(board) -> None:
