@@ -65,7 +65,7 @@ _UPLOAD = """<form class="card" id="form" method="post" action="/update" enctype
 <ol id="steps"><li>Check<li>Write<li>Verify<li>Commit<li>Restart</ol>
 <progress id="bar" aria-label="Written to the board"></progress>
 <p id="count"><span id="phase" aria-live="polite"></span> <span id="written"></span></p>
-<p>Keep the board powered until the update is over.</p>
+<p id="power">Keep the board powered until the update is over.</p>
 </section>
 <div id="said" role="status" aria-live="polite"></div>
 <script src="/ota.js" defer></script>"""

@@ -424,9 +424,24 @@ def test_board_that_stays_away(page: Page, board: Virtual, good: Path):
     page.wait_for("The board has not answered for 3 s. Check its power and its Wi-Fi.")
 
 
+def test_silence(page: Page, untouched: Virtual):
+    """An upload of which the board knows nothing, as after a power cut, is given up in time, here after a second."""
+    page.log_in(untouched)
+    page.js("window.given = new AbortController(); watch(new Promise(() => {}), given, 1000)")
+    page.wait_until(lambda: page.js("return given.signal.aborted"))
+
+
+def test_probation(page: Page, untouched: Virtual):
+    """A version that runs, and has not passed its self-test yet."""
+    page.log_in(untouched)
+    info = {"version": "1.1.0", "running": "ota_1", "image_state": "PENDING_VERIFY"}
+    assert not page.js("return arrive(arguments[0])", info)
+    assert page.said() == "Version 1.1.0 runs, on probation. It tests itself before it is kept."
+
+
 def test_second_tab(page: Page, start: Callable, good: Path):
     """Its upload is refused, and once opened anew it shows the update of the first one."""
-    board = start(pace=0.3)
+    board = start(pace=0.2)
     page.log_in(board)
     page.choose(good)
     first = page.driver.current_window_handle
@@ -478,6 +493,9 @@ def test_phone(page: Page, board: Virtual, damaged: Path, scheme: str):
     assert_readable(page, f"phone-{scheme}-update")
     page.find("#send").click()
     page.wait_for("The image cannot be started")
+    edges = "const {top, bottom} = document.getElementById('said').getBoundingClientRect(); return [top, bottom]"
+    top, bottom = page.js(edges)
+    assert 0 <= top < bottom <= 640, "what it says is out of sight"
     page.js("draw({phase: 'write', written: 4e5, size: 1.2e6})")
     assert_readable(page, f"phone-{scheme}-refused")
     page.js("say('good', 'Version 1.1.0 runs, confirmed.', '', 'Open its page')")
@@ -495,6 +513,7 @@ def assert_readable(page: Page, name: str) -> None:
 def test_keyboard(page: Page, board: Virtual, good: Path):
     """From the login to the new version without a mouse; what has the focus can be seen, and is never lost."""
     page.open(board)
+    page.wait_until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "password")
     page.driver.switch_to.active_element.send_keys(DEMO.password, Keys.ENTER)
     page.wait_until(lambda: page.driver.current_url.endswith("/update"))
     page.choose(good)  # the system's dialogue is outside the page

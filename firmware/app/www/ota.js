@@ -46,6 +46,7 @@ function say(kind, cause, advice = "", link = "") {
   a.textContent = link;
   $("said").className = kind;
   $("said").replaceChildren(strong, ` ${advice} `, ...(link ? [a] : []));
+  $("said").scrollIntoView({ block: "nearest" });
 }
 
 // What the board has written, never what this browser has sent.
@@ -71,11 +72,11 @@ function begin(progress) {
 
 // Say what is wrong; the form comes back for another try.
 function stop(cause, advice = "", link = "") {
-  say("bad", cause, advice, link);
-  if (!$("form").hidden) return;
+  const wasRunning = $("form").hidden;
   $("run").hidden = true;
   $("form").hidden = false;
-  ($("said").querySelector("a") ?? $("send")).focus();
+  say("bad", cause, advice, link);
+  if (wasRunning) ($("said").querySelector("a") ?? $("send")).focus({ preventScroll: true });
 }
 
 // As semver.org orders them; the board decides.
@@ -134,7 +135,7 @@ async function look() {
 }
 
 // Draw the board's progress until the answer to an upload is there; give up where nothing is heard of it any more.
-async function watch(sending, giveUp) {
+async function watch(sending, giveUp, silence = SILENCE) {
   let isOver = false;
   sending.then(() => (isOver = true));
   for (let heard = Date.now(); !isOver; await Promise.race([sending, sleep(POLL)])) {
@@ -143,7 +144,7 @@ async function watch(sending, giveUp) {
     if (isRunning(progress)) {
       heard = Date.now();
       draw(progress);
-    } else if (Date.now() - heard > SILENCE) giveUp.abort();
+    } else if (Date.now() - heard > silence) giveUp.abort();
   }
   return sending;
 }
@@ -171,9 +172,12 @@ function arrive(info) {
   const isConfirmed = info.image_state === "VALID";
   if (isConfirmed) {
     setText($("phase"), "Done");
+    $("power").hidden = true;
     say("good", `Version ${info.version} runs, confirmed.`, "", "Open its page"); // its login ended with the restart
     $("said").querySelector("a").focus();
-  } else say("", `Version ${info.version} runs, on probation.`, "It tests itself before it is kept.");
+  } else if (!$("said").textContent.includes("on probation")) {
+    say("", `Version ${info.version} runs, on probation.`, "It tests itself before it is kept.");
+  }
   return isConfirmed;
 }
 
@@ -254,7 +258,7 @@ async function start() {
   const progress = await ask("/progress");
   if (!isRunning(progress)) return;
   const before = await ask("/info");
-  if (!before) return;
+  if (!before?.ok) return;
   begin(progress);
   await follow(before);
 }
