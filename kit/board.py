@@ -13,11 +13,13 @@ import serial
 
 from kit.application import firmware_dir
 from kit.contents import Contents, Files, read_contents
+from kit.control import ask
 from kit.errors import BoardError, ImageError, KitError, SettingsError
 from kit.image import FLASH_BASE
 from kit.listener import Listener
 from kit.loader import download_mode
 from kit.ota import OtaClient
+from kit.pins import Pin, Pins
 from kit.port import open_port
 from kit.progress import Progress
 from kit.records import Records, read_records
@@ -297,6 +299,31 @@ class Board:
     def listening(self) -> Listener:
         """Collect what the board prints while a `with` block runs; what it gives shows itself as this text."""
         return Listener(self.address)
+
+    def pins(self) -> Pins:
+        """Return what can be seen of the pins of a virtual board: its LEDs and buttons.
+
+        Raises:
+            BoardError: it is a real board, or it does not answer.
+        """
+        if not self.is_virtual:
+            raise BoardError("Only a virtual board can show its pins.", "Look at the LED of the real one.")
+        return Pins(Pin(**pin | {"history": tuple(map(tuple, pin["history"]))}) for pin in ask(self.control, "pins"))
+
+    @contextmanager
+    def press(self, pin: int) -> Iterator[None]:
+        """Hold the button on a pin of a virtual board, through resets too: `with board.press(18): board.reset()`.
+
+        Raises:
+            BoardError: it is a real board, or there is no such pin.
+        """
+        if not self.is_virtual:
+            raise BoardError("The kit cannot press a button of a real board.", f"Hold the one on GPIO {pin} yourself.")
+        ask(self.control, "press", pin=pin, held=True)
+        try:
+            yield
+        finally:
+            ask(self.control, "press", pin=pin, held=False)
 
     @contextmanager
     def disturbed(self) -> Iterator[serial.SerialBase]:

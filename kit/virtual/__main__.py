@@ -76,7 +76,11 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = threading.Event()
-    commands = {"power": chip.power}
+    commands = {
+        "power": chip.power,
+        "pins": chip.look,
+        "press": chip.press,
+    }
     control = Control(ended.set if options.leased else lambda: None, commands)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import queue
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial, reduce
 from operator import xor
 from pathlib import Path
@@ -21,9 +22,10 @@ from kit.settings import Settings
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash
+from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
-from kit.virtual.run.frames import ERASE, HEADER, READ, REPLY, RESET, SERIAL, WRITE
+from kit.virtual.run.frames import ERASE, HEADER, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
 from kit.virtual.uart import Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
@@ -67,7 +69,9 @@ class Chip:
         self.flash, self.wifi = flash, wifi
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
+        self.pins = Pins()
         self._events: queue.Queue[Callable[[], None] | None] = queue.Queue()  # None: the power goes
+        self._busy = threading.Lock()  # an event happens
         self._in_reset = False  # EN is low, or rises
         self._alarm: float | None = None  # when to boot without being asked; time.monotonic()
         self._cause = POWER_ON
@@ -89,13 +93,28 @@ class Chip:
         """Cut the power, or switch it on again: a command of the control side."""
         self._soon(self.boot, POWER_ON) if on else self._soon(self._halt)
 
+    def press(self, pin: int, held: bool) -> None:
+        """Hold a pin low as a pressed button does, or let go of it: a command of the control side."""
+        if not (isinstance(pin, int) and pin in range(PINS)):
+            raise ValueError(f"there is no GPIO {pin}")
+        with self._busy:
+            (self.pins.held.add if held else self.pins.held.discard)(pin)
+            if self._child:
+                self._child.send(PRESS, bytes([pin, bool(held)]))
+
+    def look(self) -> list[dict]:
+        """Return what there is to see at the pins: a command of the control side; see Pins.seen."""
+        with self._busy:
+            return self.pins.seen()
+
     def _soon(self, act: Callable[..., None], *arguments: object) -> None:
         self._events.put(partial(act, *arguments))
 
     def _live(self) -> None:
         event = partial(self.boot, POWER_ON)
         while event:
-            event()
+            with self._busy:
+                event()
             try:
                 timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
                 event = self._events.get(timeout=timeout)
@@ -126,6 +145,7 @@ class Chip:
         if self._child:
             self._child.kill()
             self._child = None
+            self.pins.reset()
 
     def _download(self, cause: int) -> None:
         self._halt()
@@ -136,13 +156,15 @@ class Chip:
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
         self._halt()
+        if cause == POWER_ON:
+            self.pins.forget()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_FLASH))
         if not self._load_bootloader():
             return self._boot_after(RETRY, ROM_WATCHDOG)
         running = Bootloader(self.flash, self._print).select()
         if running is None:
             return self._boot_after(RETRY, BOOTLOADER_RESET)
-        self._child = Child(self, running, cause)
+        self._child = Child(self, running, cause, self.pins.held)
 
     def _load_bootloader(self) -> bool:
         """Print what the ROM prints while it loads the bootloader; False where it cannot."""
@@ -195,9 +217,10 @@ class Child:
         chip: its board.
         running: flash address of the slot that runs.
         cause: machine.reset_cause() of this boot.
+        held: the pins that a button holds low.
     """
 
-    def __init__(self, chip: Chip, running: int, cause: int) -> None:
+    def __init__(self, chip: Chip, running: int, cause: int, held: Collection[int]) -> None:
         self._chip = chip
         birth = {
             "running": running,
@@ -207,6 +230,7 @@ class Child:
             "http": chip.http,
             "ssid": chip.wifi.wifi_ssid,
             "password": chip.wifi.wifi_password,
+            "held": list(held),
         }
         self._process = subprocess.Popen(
             # -P: a learner's own random.py in the working folder must not be found instead of Python's
@@ -246,6 +270,8 @@ class Child:
             self._chip.uart.write(payload)
         elif kind == RESET:
             self._chip.child_asks(self, self._chip.boot, payload[0])
+        elif kind == PIN:
+            self._chip.child_asks(self, self._chip.pins.drive, *struct.unpack("<BBH", payload))
         elif kind in (READ, WRITE, ERASE):
             try:
                 self.send(REPLY, b"\0" + self._operate(kind, int.from_bytes(payload[:4], "little"), payload[4:]))

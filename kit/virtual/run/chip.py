@@ -22,8 +22,8 @@ class Chip:
 
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
-    80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
-    and `error` makes what the board knows as OSError.
+    80), `ssid` and `password` (of the one network), `held` (pins that a button holds low). `ports` has such ports by
+    the board's own, `ip` is its address, and `error` makes what the board knows as OSError.
     """
 
     error = BoardOSError
@@ -31,6 +31,7 @@ class Chip:
     def __init__(self, settings: dict, console: Console) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
         self._console, self._link = console, console.link
+        self._link.held.update(settings["held"])
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._fed = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, daemon=True)
@@ -46,9 +47,13 @@ class Chip:
             for sector in range(address, address + n, SECTOR):
                 self._link.request(frames.ERASE, struct.pack("<II", sector, SECTOR))
 
-    def pin(self, number: int, value: int) -> None:
+    def pin(self, number: int, level: int, mode: int) -> None:
         with pending:
-            self._link.send(frames.PIN, bytes([number, value]))
+            self._link.send(frames.PIN, struct.pack("<BBH", number, mode & 7, level))
+
+    def is_held(self, number: int) -> bool:
+        """Tell whether a button holds the pin low."""
+        return number in self._link.held
 
     def reset(self, cause: int) -> None:
         """Ask for a reset; the parent answers by ending this process."""

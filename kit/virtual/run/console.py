@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from .errors import BoardOSError
-from .frames import HEADER, SERIAL
+from .frames import HEADER, PRESS, SERIAL
 from .interrupt import OFF, pending
 
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
@@ -19,6 +19,7 @@ class Link:
     """Speaks frames on the real stdin and stdout; a stray print of the host's libraries goes to stderr."""
 
     def __init__(self, on_serial: Callable[[bytes], None]) -> None:
+        self.held: set[int] = set()  # pins that a button holds low
         self._on_serial = on_serial
         self._replies: SimpleQueue[bytes] = SimpleQueue()
         self._input = os.fdopen(os.dup(0), "rb")
@@ -46,8 +47,12 @@ class Link:
     def _receive(self) -> None:
         while len(header := self._input.read(HEADER.size)) == HEADER.size:
             kind, length = HEADER.unpack(header)
-            take = self._on_serial if kind == SERIAL else self._replies.put
-            take(self._input.read(length))
+            payload = self._input.read(length)
+            if kind == PRESS:
+                number, held = payload
+                (self.held.add if held else self.held.discard)(number)
+            else:
+                (self._on_serial if kind == SERIAL else self._replies.put)(payload)
         os._exit(0)  # the parent has gone: so has the power
 
 

@@ -5,8 +5,10 @@ import struct
 HEADER = struct.Struct("<BI")
 
 SERIAL = 0x01  # both ways: bytes of the UART
-REPLY = 0x02  # to the process: a status, 0 when it worked, and the data read
+# to the process
+REPLY = 0x02  # a status, 0 when it worked, and the data read
+PRESS = 0x03  # number of a pin, whether a button holds it low from now on
 # to the chip
 READ, WRITE, ERASE = 0x10, 0x11, 0x12  # address, then length or data
 RESET = 0x20  # the cause that the next boot reports
-PIN = 0x21  # number, value
+PIN = 0x21  # number, mode as machine.Pin has it (0: PWM), level as two bytes (of PWM its duty of 65535)

@@ -97,8 +97,12 @@ def abort(message):
     raise AssertionError("the firmware made the chip abort: " + message)
 
 
-def pin(number, value):
+def pin(number, level, mode):
     pass
+
+
+def is_held(number):
+    return False
 
 
 def alarm(ms, again, call):

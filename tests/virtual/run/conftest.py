@@ -28,7 +28,7 @@ class Life:
     def __init__(self, flash: bytearray, **settings: object) -> None:
         self.flash = flash
         self.http = _free_port()
-        self.pins: list[tuple[int, int]] = []
+        self.pins: list[tuple[int, int, int]] = []  # number, mode, level
         self.requests: list[tuple[int, int, int]] = []  # kind, address, length
         self.reset_cause: int | None = None
         self.fail_writes = False
@@ -43,6 +43,7 @@ class Life:
             "http": self.http,
             "ssid": "virtual-wifi",
             "password": "virtual-password",
+            "held": [],
         }
         command = [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(born | settings)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -77,7 +78,7 @@ class Life:
             if kind == RESET:
                 self.reset_cause = payload[0]
             elif kind == PIN:
-                self.pins.append((payload[0], payload[1]))
+                self.pins.append(struct.unpack("<BBH", payload))
             else:
                 self._output += payload
             self._news.notify_all()
@@ -105,6 +106,9 @@ class Life:
     def _frame(self, kind: int, payload: bytes) -> None:
         self.process.stdin.write(struct.pack("<BI", kind, len(payload)) + payload)
         self.process.stdin.flush()
+
+    def press(self, pin: int, held: bool) -> None:
+        self._frame(0x03, bytes([pin, held]))
 
     def send(self, data: bytes) -> None:
         self._frame(0x01, data)

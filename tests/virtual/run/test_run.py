@@ -603,10 +603,72 @@ def test_pins_are_reported(raw):
         "from machine import Pin\nled = Pin(2, Pin.OUT)\nled.on()\nled.value(0)\nled.toggle()\n"
         "b = Pin(0, Pin.IN, Pin.PULL_UP)"
     )
-    assert raw.pins == [(2, 0), (2, 1), (2, 0), (2, 1)]
+    assert raw.pins == [(2, 3, 0), (2, 3, 1), (2, 3, 0), (2, 3, 1), (0, 1, 0)]
     assert raw.value("led.value(), b.value(), led") == "(1, 1, Pin(2))"
     for code, message in (("Pin(24)", "invalid pin"), ("Pin(34, Pin.OUT)", "pin can only be input")):
         assert f"ValueError: {message}" in raw.run(code)[1]
+
+
+def test_a_button_holds_an_input_low(raw):
+    raw.run("from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)\nled = Pin(19, Pin.OUT, value=1)")
+    raw.press(18, True)
+    raw.press(19, True)  # a pin that is driven is stronger
+    assert raw.value("b.value(), led.value()") == "(0, 1)"
+    raw.press(18, False)
+    assert raw.value("b.value()") == "1"
+
+
+def test_a_button_that_was_held_before_the_start(start: Callable, flash: bytearray):
+    life = start(flash, held=[18])
+    life.prompt()
+    life.enter_raw()
+    life.run("from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)")
+    assert life.value("b()") == "0"
+    life.soft_reset()
+    life.run("from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)")
+    assert life.value("b()") == "0"
+
+
+def test_pwm(raw):
+    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty=512)")
+    assert raw.value("p, p.freq(), p.duty(), p.duty_u16()") == "(PWM(Pin(25), freq=1000, duty=512), 1000, 512, 32768)"
+    raw.run("p.duty_u16(16384)\np.freq(5000)")
+    assert raw.value("p, p.duty()") == "(PWM(Pin(25), freq=5000, duty_u16=16384), 256)"
+    raw.run("p.duty(1023)")
+    assert raw.value("p.duty(), p.duty_u16()") == "(1023, 65535)"
+    raw.run("p.init(duty_u16=65535)")
+    assert raw.value("p") == "PWM(Pin(25), freq=5000, duty_u16=65535)"
+    raw.run("p.duty(0)\np.deinit()\np.deinit()")
+    assert raw.value("p") == "PWM(Pin(25))"
+    assert [level for number, mode, level in raw.pins if (number, mode) == (25, 0)][-1] == 0
+    assert [level for _, mode, level in raw.pins if mode == 0][:4] == [32768, 16384, 16384, 65535]
+    assert raw.value("PWM(Pin(2))") == "PWM(Pin(2), freq=5000, duty_u16=32768)"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("PWM(2)", "ValueError: expecting a pin"),
+        ("PWM(Pin(34))", "OSError: (-258, 'ESP_ERR_INVALID_ARG')"),
+        ("PWM(Pin(2), freq=0)", "ValueError: frequency must be from 1Hz to 40MHz"),
+        ("PWM(Pin(2), freq=40_000_001)", "ValueError: frequency must be from 1Hz to 40MHz"),
+        ("p.freq(-1)", "ValueError: frequency must be from 1Hz to 40MHz"),
+        ("p.duty(1024)", "ValueError: duty must be from 0 to 1023"),
+        ("p.duty(-1)", "ValueError: duty must be from 0 to 1023"),
+        ("p.duty(0.5)", "TypeError: "),
+        ("p.duty_u16(0.5)", "TypeError: "),
+        ("p.duty_u16(65536)", "ValueError: duty_u16 must be from 0 to 65536"),
+        ("p.deinit(); p.duty()", "RuntimeError: PWM is inactive"),
+        ("p.deinit(); p.duty(1)", "RuntimeError: PWM is inactive"),
+        ("p.deinit(); p.freq()", "RuntimeError: PWM is inactive"),
+        ("p.deinit(); p.freq(50)", "RuntimeError: PWM is inactive"),
+    ],
+)
+def test_pwm_refuses(raw, code: str, message: str):
+    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty=512)")
+    assert message in raw.run(code)[1]
+    if "deinit" not in code:
+        assert raw.value("p") == "PWM(Pin(25), freq=1000, duty=512)"
 
 
 def test_reset(raw):

@@ -1,0 +1,111 @@
+"""What the control side tells of the pins of a running board, and the button that it holds."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.board import Board
+from kit.control import ask
+from kit.errors import BoardError
+from kit.port import open_port
+from kit.repl import Repl, raw_repl
+
+BUTTON = "from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)"
+
+
+@pytest.fixture
+def board(start: Callable, tmp_path: Path, micropython_flash: bytes) -> Board:
+    """A board with MicroPython and no application."""
+    (tmp_path / "flash.bin").write_bytes(micropython_flash)
+    board = start().board()
+    assert board.reset().endswith(">>> ")
+    return board
+
+
+@pytest.fixture
+def repl(board: Board) -> Iterator[Repl]:
+    """Its raw REPL."""
+    with open_port(board.address) as port, raw_repl(port) as repl:
+        yield repl
+
+
+def test_an_led_that_blinked(board: Board, repl: Repl):
+    assert repr(board.pins()) == "No program has used a pin yet."
+    repl.exec("from machine import Pin\nled = Pin(2, Pin.OUT)\nfor _ in range(6): led.toggle()")
+    led = board.pins()[2]
+    assert (led.mode, led.level, led.changes, led.blinks) == ("output", 0, 6, 3)
+    assert [level for _, level in led.history] == [1, 0, 1, 0, 1, 0]
+    times = [ms for ms, _ in led.history]
+    assert times == sorted(times)
+    repl.exec("led.on()\nled.on()")
+    assert repr(board.pins()) == "GPIO 2: on"
+    assert (board.pins()[2].changes, board.pins()[2].blinks) == (7, 4)
+
+
+def test_all_changes_are_counted_and_the_last_64_kept(board: Board, repl: Repl):
+    repl.exec("from machine import Pin\nled = Pin(2, Pin.OUT)\nfor _ in range(201): led.toggle()")
+    led = board.pins()[2]
+    assert (led.changes, len(led.history), led.history[-1][1]) == (201, 64, 1)
+
+
+def test_pins_show_themselves_by_number(board: Board, repl: Repl):
+    repl.exec(f"{BUTTON}\nfrom machine import PWM\np = PWM(Pin(25), freq=1000, duty=256)\nled = Pin(2, Pin.OUT)")
+    pins = board.pins()
+    assert repr(pins) == "GPIO 2: off\nGPIO 18: not held\nGPIO 25: 25%"
+    assert [pin.mode for pin in pins] == ["output", "input", "PWM"]
+    for text in ("GPIO 25", "PWM", "25%", "not held", "changes"):
+        assert text in pins._repr_html_()
+    repl.exec("p.deinit()")
+    assert board.pins()[25].level == 0
+    with pytest.raises(BoardError, match="No program has used GPIO 4 yet"):
+        pins[4]
+
+
+def test_a_reset_ends_what_drives_a_pin_and_only_en_ends_the_count(board: Board):
+    with open_port(board.address) as port:
+        with raw_repl(port) as repl:
+            repl.exec("from machine import Pin\nled = Pin(2, Pin.OUT, value=1)")
+        port.write(b"import machine; machine.reset()\r")
+        port.timeout = 10
+        assert port.read_until(b"rst:0xc (SW_CPU_RESET)").endswith(b")")
+        assert b"MicroPython v" in port.read_until(b"help()")
+    led = board.pins()[2]
+    assert (led.mode, led.state, led.changes) == ("", "off", 2)
+    board.reset()
+    assert list(board.pins()) == []
+
+
+def test_a_button_is_held_through_resets(board: Board):
+    with board.press(18):
+        board.reset()
+        with open_port(board.address) as port, raw_repl(port) as repl:
+            repl.exec(BUTTON)
+            assert repl.eval("b.value()") == 0
+            assert repr(board.pins()) == "GPIO 18: held"
+    with open_port(board.address) as port, raw_repl(port) as repl:
+        repl.exec(BUTTON)
+        assert repl.eval("b.value()") == 1
+    assert repr(board.pins()) == "GPIO 18: not held"
+
+
+def test_a_button_is_let_go_when_the_cell_fails(board: Board, repl: Repl):
+    with pytest.raises(ZeroDivisionError), board.press(18):
+        raise ZeroDivisionError
+    repl.exec(BUTTON)
+    assert repl.eval("b.value()") == 1
+
+
+@pytest.mark.parametrize("pin", [-1, 40, 18.0, "18", None, [18]])
+def test_a_button_on_no_pin(board: Board, pin: object):
+    with pytest.raises(BoardError, match="there is no GPIO"):
+        ask(board.control, "press", pin=pin, held=True)
+    assert "rst:0x1" in board.reset()
+
+
+def test_a_real_board_shows_no_pins():
+    board = Board("/dev/ttyUSB0")
+    with pytest.raises(BoardError, match="Look at the LED"):
+        board.pins()
+    with pytest.raises(BoardError, match="Hold the one on GPIO 18 yourself"), board.press(18):
+        pytest.fail("nothing was pressed")
