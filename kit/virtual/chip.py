@@ -22,10 +22,11 @@ from kit.settings import Settings
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash
+from kit.virtual.names import Names
 from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
-from kit.virtual.run.frames import ERASE, HEADER, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
+from kit.virtual.run.frames import ERASE, HEADER, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
 from kit.virtual.uart import Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
@@ -69,7 +70,7 @@ class Chip:
         self.flash, self.wifi = flash, wifi
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
-        self.pins = Pins()
+        self.pins, self.names = Pins(), Names(self._print)
         self._events: queue.Queue[Callable[[], None] | None] = queue.Queue()  # None: the power goes
         self._busy = threading.Lock()  # an event happens
         self._in_reset = False  # EN is low, or rises
@@ -146,6 +147,7 @@ class Chip:
             self._child.kill()
             self._child = None
             self.pins.reset()
+            self.names.answer_to("")
 
     def _download(self, cause: int) -> None:
         self._halt()
@@ -272,6 +274,8 @@ class Child:
             self._chip.child_asks(self, self._chip.boot, payload[0])
         elif kind == PIN:
             self._chip.child_asks(self, self._chip.pins.drive, *struct.unpack("<BBH", payload))
+        elif kind == NAME:
+            self._chip.child_asks(self, self._chip.names.answer_to, payload.decode())
         elif kind in (READ, WRITE, ERASE):
             try:
                 self.send(REPLY, b"\0" + self._operate(kind, int.from_bytes(payload[:4], "little"), payload[4:]))

@@ -43,6 +43,7 @@ class WLAN:
             WLAN._is_active = bool(is_active)
             if not is_active:
                 WLAN._since = None
+                self.status()
         return self._is_active
 
     def connect(self, ssid=None, key=None):
@@ -59,6 +60,7 @@ class WLAN:
     def disconnect(self):
         self._check_active()
         WLAN._since = None
+        self.status()
 
     def _check_active(self):
         if not self._is_active:
@@ -70,6 +72,11 @@ class WLAN:
     def status(self, param=None):
         if param is not None:
             return self._rssi(param)
+        status = self._status()
+        _chip.named(hostname(), status == STAT_GOT_IP)
+        return status
+
+    def _status(self):
         if self._since is None:
             return STAT_IDLE
         if time.time_ns() - self._since < _CONNECT:

@@ -31,6 +31,7 @@ class Chip:
     def __init__(self, settings: dict, console: Console) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
         self._console, self._link = console, console.link
+        self._name = self._told = ""
         self._link.held.update(settings["held"])
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._fed = threading.Event()
@@ -69,6 +70,15 @@ class Chip:
         """Tell whether the board is on the Wi-Fi network."""
         network = sys.modules.get("network")
         return network is not None and network.WLAN().isconnected()
+
+    def named(self, hostname: str, is_online: bool) -> None:
+        """Say which name answers mDNS queries: that of the first connection, until the next reset (network_wlan.c)."""
+        self._name = self._name or (hostname if is_online else "")
+        name = self._name if is_online else ""
+        if name != self._told:
+            self._told = name
+            with pending:
+                self._link.send(frames.NAME, name.encode())
 
     def watch(self, ms: int) -> None:
         """Reset the chip in `ms`, unless this is called again by then: whatever the program does, and for good."""

@@ -105,6 +105,10 @@ def is_held(number):
     return False
 
 
+def named(hostname, is_online):
+    """Nobody asks for names here."""
+
+
 def alarm(ms, again, call):
     """A timer that only the test lets ring."""
     entry = [ms, again, call]

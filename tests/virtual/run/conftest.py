@@ -18,7 +18,7 @@ FLASH_SIZE = 0x400000
 SECTOR = 4096
 OTA_0 = 0x10000
 PATIENCE = 20  # s; a test that waits this long has failed
-READ, WRITE, ERASE, RESET, PIN = 0x10, 0x11, 0x12, 0x20, 0x21
+READ, WRITE, ERASE, RESET, PIN, NAME = 0x10, 0x11, 0x12, 0x20, 0x21, 0x22
 CTRL_A, CTRL_D = b"\x01", b"\x04"
 
 
@@ -29,6 +29,7 @@ class Life:
         self.flash = flash
         self.http = _free_port()
         self.pins: list[tuple[int, int, int]] = []  # number, mode, level
+        self.names: list[str] = []
         self.requests: list[tuple[int, int, int]] = []  # kind, address, length
         self.reset_cause: int | None = None
         self.fail_writes = False
@@ -79,6 +80,8 @@ class Life:
                 self.reset_cause = payload[0]
             elif kind == PIN:
                 self.pins.append(struct.unpack("<BBH", payload))
+            elif kind == NAME:
+                self.names.append(payload.decode())
             else:
                 self._output += payload
             self._news.notify_all()

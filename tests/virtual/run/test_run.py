@@ -699,6 +699,14 @@ def test_wifi(raw):
     assert raw.value("__import__('network').WLAN().isconnected()") == "True"
 
 
+def test_the_hostname_of_the_first_connection_is_the_name_until_a_reset(raw):
+    raw.run("import network\nnetwork.hostname('first')\n" + CONNECT)
+    raw.run("network.hostname('second')\nwlan.isconnected()\nwlan.disconnect()")
+    raw.run("wlan.connect()\nwhile not wlan.isconnected(): pass\nwlan.active(False)")
+    assert raw.value("network.hostname()") == "'second'"
+    assert raw.names == ["first", "", "first", ""]
+
+
 def test_eleven_sockets_are_one_too_many(raw):
     raw.run(
         CONNECT
