@@ -6,6 +6,7 @@ import importlib
 
 _HOMES = {
     "connect": "kit.connection",
+    "find": "kit.found",
     "preflight": "kit.checks",
     "Board": "kit.board",
     "build": "kit.update_image",

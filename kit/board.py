@@ -53,7 +53,7 @@ for key, value in {blobs!r}.items():
 nvs.commit()
 """
 
-_urls: dict[str, str] = {}  # by address, from the boot logs of this session
+known_urls: dict[str, str] = {}  # by address, from the boot logs of this session
 
 
 class BootLog(str):
@@ -92,7 +92,7 @@ class Board:
         Raises:
             BoardError: the board has not said it yet.
         """
-        if known := self._url or _urls.get(self.address):
+        if known := self._url or known_urls.get(self.address):
             return known
         raise BoardError("The board has not said its address yet.", "Run board.reset(): the boot log names it.")
 
@@ -348,7 +348,7 @@ class Board:
     def _boot_log(self, port: serial.SerialBase, silence: float = SILENCE) -> BootLog:
         log = BootLog(_read_until_up(port, silence).decode("utf-8", "replace"))
         if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
-            _urls[self.address] = found[1]
+            known_urls[self.address] = found[1]
         return log
 
 

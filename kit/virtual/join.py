@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from kit.virtual.__main__ import IN_USE
 from kit.virtual.control import register_path
 
 PATIENCE = 20.0  # s; a board is ready in well under one
+KNOCK = 0.3  # s; on this computer a port answers at once
 _leases: list[http.client.HTTPResponse] = []  # held open until this process ends, by whatever cause
 
 
@@ -43,6 +46,18 @@ def join() -> dict[str, str]:
     raise BoardError(
         "The virtual board does not answer.", "Restart the kernel; if that does not help, restart the computer."
     )
+
+
+def running() -> list[dict[str, str]]:
+    """Return the addresses of all virtual boards that run and keep their flash file beside this user's."""
+    boards = []
+    for register in sorted(register_path(flash_file()).parent.glob("*.board")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no register, or one that a killed board left
+            addresses = json.loads(register.read_text())
+            control = urlsplit(addresses["control"])
+            socket.create_connection((control.hostname, control.port), timeout=KNOCK).close()
+            boards.append(addresses)
+    return boards
 
 
 def _lease(file: Path) -> dict[str, str] | None:
