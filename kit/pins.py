@@ -22,11 +22,11 @@ class Pin:
     """
 
     number: int
-    mode: str
-    level: float
-    changes: int
-    history: tuple[tuple[int, float], ...]
-    held: bool
+    mode: str = ""
+    level: float = 0.0
+    changes: int = 0
+    history: tuple[tuple[int, float], ...] = ()
+    held: bool = False
 
     @property
     def blinks(self) -> int:
