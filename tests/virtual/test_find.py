@@ -71,7 +71,8 @@ def test_no_board():
     assert "kit.connect()" in kit.find()._repr_html_()
 
 
-def test_a_running_board_by_register_and_name(installed):
+def test_a_running_board_by_register_and_name(installed, wait_until: Callable):
+    wait_until(lambda: kit.find()[0].how == "register, mDNS")  # its web server may be up before its name
     boards = kit.find()
     assert repr(boards) == "esp32-ota         1.0.0    ESP32 (virtual)  VALID"
     assert (boards[0].name, boards[0].url, boards[0].how) == ("esp32-ota", installed.http, "register, mDNS")
