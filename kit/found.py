@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import requests
-from zeroconf import AddressResolverIPv4, Error, InterfaceChoice, Zeroconf
+from zeroconf import AddressResolverIPv4, DNSQuestionType, Error, InterfaceChoice, Zeroconf
 
 from kit.board import known_urls
 from kit.errors import AddressError
 from kit.shown import html_table
 
 LOOPBACK, NETWORK = ["127.0.0.1"], InterfaceChoice.All
-LOOPBACK_PATIENCE, NETWORK_PATIENCE = 400, 1000  # ms for an answer by mDNS
+MDNS_PATIENCE = 2000  # ms; a name that was asked for just before is answered 1 s later (RFC 6762, sections 6 and 7.3)
 PATIENCE = 0.8  # s for an answer to GET /info, which is asked for twice at most
 HEAD = ("name", "version", "chip", "state", "running", "address", "found by")
 NO_ANSWER, NOT_FOUND = "no answer", "not found"
@@ -71,7 +71,7 @@ class Boards(tuple[Found, ...]):
 
 
 def find(*names: str) -> Boards:
-    """Look for boards, for 3 s at most, and ask each of them for its /info.
+    """Look for boards, for 4 s at most, and ask each of them for its /info.
 
     Without a name the virtual boards of this user are found that run, and the boards that were reset in this session.
 
@@ -89,8 +89,9 @@ def find(*names: str) -> Boards:
     for url in [url for url, info in infos.items() if not info and places[url] == "boot log" and "//127." in url]:
         del infos[url]  # a virtual board that has ended
     known = {info["hostname"].lower() for info in infos.values() if info.get("hostname")}
-    addresses = _resolve(known, LOOPBACK, LOOPBACK_PATIENCE)
-    addresses |= _resolve(asked.keys() - known, NETWORK, NETWORK_PATIENCE)
+    with ThreadPoolExecutor() as pool:
+        here, there = pool.map(_resolve, [known, asked.keys() - known], [LOOPBACK, NETWORK])
+    addresses = here | there
     named = {f"http://{address}": name for name, address in addresses.items() if name not in known}
     infos |= _ask(named.keys() - infos.keys())
     boards = []
@@ -129,14 +130,15 @@ def _info(url: str) -> dict[str, str]:
         return {}
 
 
-def _resolve(names: set[str], interfaces: list[str] | InterfaceChoice, patience: int) -> dict[str, str]:
+def _resolve(names: set[str], interfaces: list[str] | InterfaceChoice) -> dict[str, str]:
     """Return the addresses of names by mDNS; where there is no multicast there are none."""
     if not names:
         return {}
     try:
         resolvers = {name: AddressResolverIPv4(f"{name}.local.") for name in names}
         with Zeroconf(interfaces, use_asyncio=False) as zeroconf, ThreadPoolExecutor(len(names)) as pool:
-            list(pool.map(lambda resolver: resolver.request(zeroconf, patience), resolvers.values()))
+            # Answers go to everybody (QM): one sent to this port alone could end in another program that shares it.
+            list(pool.map(lambda found: found.request(zeroconf, MDNS_PATIENCE, DNSQuestionType.QM), resolvers.values()))
     except (OSError, RuntimeError, Error):
         return {}
     return {name: found[0] for name, resolver in resolvers.items() if (found := resolver.parsed_addresses())}

@@ -44,7 +44,7 @@ class Names:
             name = f"{hostname}.local."
             self._info = zeroconf.ServiceInfo(name, name, server=name, addresses=[socket.inet_aton(HOST)])
             self._zeroconf.loop.call_soon_threadsafe(self._zeroconf.registry.async_add, self._info)
-            works = zeroconf.AddressResolverIPv4(name).request(self._zeroconf, PATIENCE)
+            works = zeroconf.AddressResolverIPv4(name).request(self._zeroconf, PATIENCE, zeroconf.DNSQuestionType.QM)
         except (OSError, zeroconf.Error):
             works = False
         if not works:

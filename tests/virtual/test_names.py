@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from zeroconf import AddressResolverIPv4, Zeroconf, ZeroconfServiceTypes
+from zeroconf import AddressResolverIPv4, DNSQuestionType, Zeroconf, ZeroconfServiceTypes
 
 from kit.board import Board
 from kit.control import ask
@@ -38,11 +38,11 @@ def _multicast() -> None:
         pytest.skip(message)
 
 
-def address_of(name: str, patience: int = 300) -> str | None:
+def address_of(name: str, patience: int = 2000) -> str | None:
     """Ask for the address of a name; no answer within `patience` ms is None."""
     with Zeroconf([LOOPBACK], use_asyncio=False) as zeroconf:
         resolver = AddressResolverIPv4(f"{name}.local.")
-        return resolver.parsed_addresses()[0] if resolver.request(zeroconf, patience) else None
+        return resolver.parsed_addresses()[0] if resolver.request(zeroconf, patience, DNSQuestionType.QM) else None
 
 
 @pytest.fixture
