@@ -50,6 +50,7 @@ from esp32 import NVS
 nvs = NVS("kit")
 for key, value in {blobs!r}.items():
     nvs.set_blob(key, value)
+nvs.set_i32("config", 0)  # settings that came over the air, and those on trial: firmware/app/config.py
 nvs.commit()
 """
 

@@ -4,7 +4,6 @@ import asyncio
 
 import auth
 import image
-import settings
 import slot
 import starts
 import watchdog
@@ -28,17 +27,22 @@ async def _main():
     print("\n      ESP32 OTA Update System\n")
     print("Firmware Version: {}".format(web.about["version"]))
     print("Build Date: {}\n".format(web.about["build"]))
-    name, password = settings.wifi()
-    if not name:
+    import config  # forgets itself once it is not in use here
+
+    chosen = config.choose()
+    if not chosen["wifi_ssid"]:
         print("No Wi-Fi network is set. Run board.install() over USB.")
         slot.roll_back()
         return starts.clear()  # another version would not find one either
     starts.clear()
     feeder = asyncio.create_task(_feed_watchdog())
     if slot.is_unconfirmed():
-        await _start_on_probation(name, password)
+        await _start_on_probation(chosen)
+    elif "trial" in chosen:
+        await config.try_out(chosen, _start)
     else:
-        await _start(name, password)
+        await _start(chosen)
+    del chosen, config  # this function never ends
     _show_access()
     await feeder
 
@@ -53,16 +57,16 @@ async def _feed_watchdog():
 def _show_access():
     print("Web server started\n\nAccess Information")
     if not image.is_virtual():
-        print(f"mDNS: http://{wifi.HOSTNAME}.local")
+        print(f"mDNS: http://{wifi.hostname()}.local")
     if not auth.is_password_set():
         print("Password: the default one. Updates are refused until POST /password has changed it.")
     print(f"URL: http://{wifi.ip()}")
 
 
 # The bootloader goes back to the old version unless this one confirms.
-async def _start_on_probation(name, password):
+async def _start_on_probation(chosen):
     try:
-        await asyncio.wait_for(_start(name, password), _TEST_SECONDS)
+        await asyncio.wait_for(_start(chosen), _TEST_SECONDS)
         slot.check(slot.reader(web.updater.running), web.updater.running.info()[3], bytearray(slot.SECTOR))
     except _FAILURES as error:
         print("Self-test failed: {}".format(str(error) or f"no answer within {_TEST_SECONDS} s"))
@@ -71,9 +75,10 @@ async def _start_on_probation(name, password):
 
 
 # Return once the board answers at its own address.
-async def _start(name, password):
+async def _start(chosen):
     global _server
-    await wifi.connect(name, password)
+    await wifi.connect(chosen)
+    web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     _server = asyncio.create_task(web.app.start_server(port=PORT))
     while not await _answers():
         await asyncio.sleep(0.1)

@@ -1,8 +1,8 @@
-"""Settings in NVS, namespace "kit". board.install() writes them."""
+"""What NVS holds in the namespace "kit": settings, which board.install() and config.py write."""
 
 from esp32 import NVS
 
-_LONGEST = 64  # bytes: a WPA2 key
+_LONGEST = 512  # bytes: a set of all settings, see config.py
 
 
 def blob(key):
@@ -20,9 +20,3 @@ def store(key, value):
     nvs = NVS("kit")
     nvs.set_blob(key, value)
     nvs.commit()
-
-
-def wifi():
-    """Return name and password of the Wi-Fi network, or (None, None)."""
-    name = blob("wifi_ssid")
-    return (name.decode(), (blob("wifi_password") or b"").decode()) if name else (None, None)

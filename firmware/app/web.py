@@ -19,6 +19,7 @@ from updater import Updater
 _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
+pins = None  # of LED and progress
 updater = Updater(Partition(Partition.RUNNING))
 about = image.describe(updater.running)
 _started = time.time()
@@ -43,7 +44,7 @@ def info():
         "free_heap": gc.mem_free(),
         "rssi": wifi.rssi(),
         "ip": wifi.ip(),
-        "hostname": wifi.HOSTNAME,
+        "hostname": wifi.hostname(),
         "uptime": int(time.time() - _started),
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
@@ -59,7 +60,7 @@ def _load(name):
     return sys.modules.pop(name)
 
 
-for _name in ("multipart", "page"):
+for _name in ("led", "multipart", "page"):
     _load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -117,6 +118,11 @@ async def restart(request):
     return {"message": "The board restarts."}
 
 
+async def config(request):
+    _need_token(request)
+    return await _load("config").answer(request)
+
+
 async def progress(request):
     is_uploader = updater.is_busy() and auth.token_of(request) == updater.token
     if not (is_uploader or auth.is_basic(request)):
@@ -135,7 +141,8 @@ async def update(request):
     body, size, sha256, md5 = await _announced(request)
     if not updater.is_busy():
         updater.token = auth.token_of(request) or None
-    result = await updater.receive(body, size, request.args.get("force") == "1", sha256, md5)
+    receiving = updater.receive(body, size, request.args.get("force") == "1", sha256, md5)
+    result = await _load("led").show(receiving, updater.progress, *pins)
     _restart_soon()
     if _is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
@@ -190,6 +197,8 @@ app = Server(
         "POST /login": login,
         "POST /password": change_password,
         "POST /restart": restart,
+        "GET /config": config,
+        "PUT /config": config,
         "GET /progress": progress,
         "GET /update": update_page,
         "POST /update": update,

@@ -4,7 +4,6 @@ import asyncio
 
 import network
 
-HOSTNAME = "esp32-ota"
 _PATIENCE = 15  # seconds until the reason is printed and the connection tried anew
 _REASONS = {
     network.STAT_NO_AP_FOUND: "no network of this name was found. Is it on, and on 2.4 GHz?",
@@ -12,6 +11,7 @@ _REASONS = {
 }
 
 _wlan = network.WLAN(network.STA_IF)
+hostname = network.hostname
 
 
 def ip():
@@ -23,10 +23,17 @@ def rssi():
     return _wlan.status("rssi") if _wlan.isconnected() else None
 
 
-async def connect(name, password):
-    """Return once the board has an address; until then keep trying, and say why it takes so long."""
-    network.hostname(HOSTNAME)
+async def connect(chosen):
+    """Return once the board has an address; until then keep trying, and say why it takes so long.
+
+    Args:
+        chosen: dict of settings, as in config.py.
+    """
+    name, password = chosen["wifi_ssid"], chosen["wifi_password"]
+    hostname(chosen["hostname"])
     _wlan.active(True)
+    if chosen["static"]:
+        _wlan.ifconfig(chosen["static"])
     print(f"Connecting to WiFi: {name}")
     while not await _is_up(name, password):
         reason = _REASONS.get(_wlan.status(), "no answer from the network.")

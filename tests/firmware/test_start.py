@@ -60,7 +60,7 @@ def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> Non
     info = board.get("/info").json()
     assert (info["name"], info["version"], info["chip"], info["running"]) == ("esp32-ota", "1.0.0", "ESP32", "ota_0")
     assert info["sketch_size"] == old.size
-    assert "mDNS: http://esp32-ota.local" in board.output().splitlines()
+    assert "mDNS: http://esp32-ota-0110.local" in board.output().splitlines()
 
     board.log_in(PASSWORD)
     answer = board.update(new.data, headers={"x-MD5": new.md5})

@@ -21,7 +21,7 @@ def test_info(board, make_image) -> None:
     assert info["chip"] == "ESP32 (virtual)"
     assert (info["running"], info["boot"], info["next"], info["image_state"]) == ("ota_0", "ota_0", "ota_1", "VALID")
     assert info["ip"] == "127.0.0.1"
-    assert info["hostname"] == "esp32-ota"
+    assert info["hostname"] == "esp32-ota-0110"
     assert info["reset_cause"] == "PWRON_RESET"
     assert info["rssi"] < 0
     assert info["free_heap"] > 0

@@ -1,5 +1,8 @@
 # Runs on CPython and on MicroPython.
-"""MicroPython's `network` module for the virtual board, which knows one Wi-Fi network (ports/esp32/network_wlan.c)."""
+"""MicroPython's `network` module for the virtual board, which knows one Wi-Fi network (ports/esp32/network_wlan.c).
+
+It has one address there, on this computer's loopback. With another static one it never comes up: nobody could reach it.
+"""
 
 import time
 
@@ -32,6 +35,7 @@ class WLAN:
 
     # What the Wi-Fi hardware does goes on through a soft reset.
     _is_active, _ssid, _key = False, "", ""
+    _static = None  # (address, netmask, gateway, name server) in place of what DHCP gives
     _since = None  # ns: when connect() was called, None when not asked to connect
 
     def __init__(self, interface_id=STA_IF):
@@ -83,7 +87,9 @@ class WLAN:
             return STAT_CONNECTING
         if self._ssid != _chip.ssid:
             return STAT_NO_AP_FOUND
-        return STAT_GOT_IP if self._key == _chip.password else STAT_WRONG_PASSWORD
+        if self._key != _chip.password:
+            return STAT_WRONG_PASSWORD
+        return STAT_CONNECTING if self._static and self._static[0] != _chip.ip else STAT_GOT_IP
 
     def _rssi(self, param):
         if param != "rssi":
@@ -92,9 +98,14 @@ class WLAN:
             raise _chip.error("Wifi Not Connected")
         return _RSSI
 
-    def ifconfig(self):
-        """Address, netmask, gateway, name server."""
-        return (_chip.ip, "255.0.0.0", _chip.ip, _chip.ip) if self.isconnected() else ("0.0.0.0",) * 4
+    def ifconfig(self, config=None):
+        """Address, netmask, gateway, name server. Setting them ends DHCP, until it is set to "dhcp"."""
+        if config is None:
+            found = self._static or (_chip.ip, "255.0.0.0", _chip.ip, _chip.ip)
+            return found if self.isconnected() else ("0.0.0.0",) * 4
+        if config != "dhcp" and (isinstance(config, str) or len(config) != 4):
+            raise ValueError("invalid arguments")
+        WLAN._static = None if config == "dhcp" else tuple(config)
 
     def ipconfig(self, param):
         if param != "addr4":

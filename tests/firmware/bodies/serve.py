@@ -4,6 +4,8 @@
 import gc
 
 import _chip
+import _pins
+import machine
 import slot
 import watchdog
 from esp32 import NVS
@@ -23,19 +25,31 @@ def serve(port, *options):
         "head": 5.0,  # seconds of patience with a head
         "restarts": 1,  # 0: the board goes on instead
         "broken": 0,  # 1: GET /info does not work
+        "install": 1,  # 0: the settings in NVS stay as they are
+        "network": "virtual-wifi",  # name of the Wi-Fi network that there is
+        "key": "virtual-password",  # its password
+        "trial": 30.0,  # seconds for new settings to connect
+        "held": -1,  # GPIO of the button that is held
     }
     for option in options:
         name, _, value = option.partition("=")
         values[name] = type(values[name])(value)
     _chip.running = int(values["running"])
+    _chip.ssid, _chip.password = values["network"], values["key"]
     import auth
+    import config
     import main
     import server
     import web
 
+    if values["held"] != -1:
+        _pins.held = values["held"]
+        machine.Pin = _pins.HeldPin
+    config.TRIAL_SECONDS = values["trial"]
     nvs = NVS("kit")
-    nvs.set_blob("wifi_ssid", b"virtual-wifi")
-    nvs.set_blob("wifi_password", values["wifi_password"].encode())
+    if values["install"]:
+        nvs.set_blob("wifi_ssid", b"virtual-wifi")
+        nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
         nvs.set_blob("password", SALT + auth.hash_password(values["password"], SALT))
     nvs.commit()
@@ -55,7 +69,12 @@ def serve(port, *options):
 async def inside(request):
     """What only a test wants to know."""
     gc.collect()
-    return {"heap": gc.mem_alloc(), "watched": _chip.watched, "timers": [ms for ms, _, _ in _chip.alarms]}
+    return {
+        "heap": gc.mem_alloc(),
+        "watched": _chip.watched,
+        "timers": [ms for ms, _, _ in _chip.alarms],
+        "pins": _pins.levels,
+    }
 
 
 def run_without_settings(running):

@@ -1,0 +1,417 @@
+# Runs on CPython and on MicroPython.
+"""Settings over the air: what a start takes, what a power cut leaves, and the button."""
+
+import asyncio
+import json
+
+import _chip
+import _nvs
+import _otadata
+import _pins
+import config
+import machine
+import settings
+from _expect import error_of
+from esp32 import NVS
+
+OFFSET, SIZE = 0x9000, 0x4000  # of NVS
+OTADATA = 0xD000
+SOFT = 5  # reset cause
+WIFI = {"wifi_ssid": "another", "wifi_password": "another-password"}
+
+
+def install(name=b"virtual-wifi", password=b"virtual-password"):
+    nvs = NVS("kit")
+    nvs.set_blob("wifi_ssid", name)
+    nvs.set_blob("wifi_password", password)
+    nvs.set_i32("starts", 5)
+
+
+def put(**asked):
+    config._put(asked)
+
+
+async def good(chosen):
+    """A start that succeeds."""
+
+
+async def bad(chosen):
+    """A start that does not."""
+    raise OSError("no such network")
+
+
+def try_out(start=good):
+    asyncio.run(config.try_out(config.choose(), start))
+
+
+def view():
+    """What a start takes, and the confirmed Wi-Fi."""
+    chosen = config.choose()
+    is_trial = chosen.pop("trial", 0) > 0
+    return json.dumps([sorted(chosen.items()), is_trial]), settings.blob("wifi_ssid"), settings.blob("wifi_password")
+
+
+def image():
+    return _chip.read(OFFSET, SIZE)
+
+
+def restart(data=None):
+    """Start the chip anew, with other contents of NVS if they are given."""
+    if data:
+        _chip._put(OFFSET, data)
+    _nvs.open_partition(OFFSET, SIZE)
+    _chip.operations, _chip.cut_at = 0, None
+
+
+def cut(data, number, function):
+    """Do something, with a power cut at an operation; tell whether it came to that."""
+    restart(data)
+    _chip.cut_at = number
+    try:
+        function()
+    except _chip.PowerCut:
+        return True
+    except _chip.Reset:
+        pass
+    return False
+
+
+def cut_everywhere(function, again=False):
+    """Cut the power at each operation: the start that follows finds the old settings or the new ones.
+
+    again: at each operation of that start too.
+    """
+    before = image()
+    old = view()
+    restart(before)
+    assert not cut(before, None, function)
+    restart()
+    new = view()
+    assert new != old
+    number, seen = 0, set()
+    while cut(before, number, function):
+        restart()
+        after = image()
+        if again:
+            second = 0
+            while cut(after, second, view):
+                restart()
+                assert view() in (old, new), (number, second)
+                second += 1
+        restart(after)
+        found = view()
+        assert found in (old, new), number
+        assert found == new or new not in seen, number  # never back
+        seen.add(found)
+        number += 1
+    assert seen == {old, new}, number
+    restart(before)
+
+
+def change():
+    put(hostname="new", pins={"led": 4}, **WIFI)
+
+
+def test_defaults():
+    install()
+    assert config.choose() == {
+        "wifi_ssid": "virtual-wifi",
+        "wifi_password": "virtual-password",
+        "hostname": "esp32-ota-0110",
+        "static": None,
+        "pins": {"led": 2, "progress": None, "button": 18},
+    }
+
+
+def test_cut_while_storing():
+    install()
+    cut_everywhere(change)
+
+
+def test_cut_while_storing_over_an_earlier_trial():
+    install()
+    put(hostname="first", wifi_ssid="first", ip="127.0.0.1", netmask="255.0.0.0", gateway="127.0.0.2", dns="127.0.0.3")
+    cut_everywhere(change)
+
+
+def test_cut_while_storing_over_confirmed_settings():
+    install()
+    put(hostname="first", wifi_ssid="first")
+    try_out()
+    cut_everywhere(change)
+
+
+def test_cut_while_storing_pins():
+    install()
+    put(hostname="first")
+    cut_everywhere(lambda: put(pins={"led": None, "progress": 25}))
+
+
+def test_cut_while_confirming():
+    install()
+    change()
+    cut_everywhere(try_out, again=True)
+
+
+def test_cut_while_confirming_once_more():
+    install()
+    change()
+    try_out()
+    put(wifi_ssid="third", hostname="third")
+    cut_everywhere(try_out, again=True)
+
+
+def test_cut_while_giving_up():
+    install()
+    change()
+    cut_everywhere(lambda: try_out(bad))
+
+
+def test_cut_at_the_end_of_a_page():
+    """NVS then copies what counts to another page."""
+    for fill in range(0, 110, 11):
+        restart(b"\xff" * SIZE)
+        install()
+        for number in range(fill):
+            NVS("other").set_i32("counter", number)
+        change()
+        cut_everywhere(try_out)
+        try_out()
+        cut_everywhere(lambda: put(hostname="third", wifi_ssid="third"))
+
+
+class Instant:
+    def sleep(self, seconds):
+        assert 0 < seconds < 0.25
+
+
+def press():
+    config.time = Instant()
+    _pins.held = 18
+    try:
+        config.choose()
+    finally:
+        _pins.held = None
+
+
+def test_cut_while_resetting():
+    """Also where a confirmed Wi-Fi was not copied yet."""
+    machine.Pin = _pins.HeldPin
+    install()
+    change()
+    cut_everywhere(press, again=True)
+    config._commit(*[config._state()[1]] * 2)
+    NVS("kit").set_blob("password", b"x")
+    press()
+    assert gone()
+
+
+def gone():
+    """Whether nothing is left in NVS but the boot counter."""
+    keys = ["wifi_ssid", "wifi_password", "password", "set1", "set2", "set3", "set4"]
+    return not any([settings.blob(key) for key in keys]) and NVS("kit").get_i32("starts") == 5  # noqa: C419
+
+
+def test_reset_by_the_button():
+    machine.Pin = _pins.HeldPin
+    install()
+    NVS("kit").set_blob("password", b"x")
+    put(hostname="first", pins={"button": 4})
+    try_out()
+    put(hostname="second")
+    press()  # 18, which is no button any more
+    assert config.choose()["hostname"] == "second"
+    _pins.held = 4
+    assert not config.choose()["wifi_ssid"]
+    assert gone()
+    _pins.held = None
+    assert config.choose()["hostname"] == "esp32-ota-0110"
+    assert config.choose()["pins"]["button"] == 18
+
+
+def test_button_must_be_held():
+    """For a second: one sample that says otherwise is enough."""
+
+    class Bouncing(_pins.HeldPin):
+        samples = 0
+
+        def value(self):
+            Bouncing.samples += 1
+            return int(Bouncing.samples == 15)
+
+    machine.Pin = Bouncing
+    install()
+    assert config.choose()["wifi_ssid"] == "virtual-wifi"
+    assert Bouncing.samples == 15
+    put(pins={"button": None})
+    assert config.choose()["wifi_ssid"] == "virtual-wifi"
+    assert Bouncing.samples == 15
+
+
+def test_unconfirmed_start():
+    """It uses the confirmed settings, and neither tries others nor resets them."""
+    machine.Pin = _pins.HeldPin
+    install()
+    change()
+    _chip.erase(OTADATA, 0x1000)
+    _chip.write(OTADATA, _otadata.pack(1, _otadata.PENDING_VERIFY))
+    _pins.held = 4
+    chosen = config.choose()
+    assert (chosen["wifi_ssid"], chosen["hostname"], "trial" in chosen) == ("virtual-wifi", "esp32-ota-0110", False)
+    _pins.held = None
+    _chip.write(OTADATA, _otadata.pack(1, _otadata.VALID))
+    _chip.erase(OTADATA, 0x1000)
+    _chip.write(OTADATA, _otadata.pack(1, _otadata.VALID))
+    assert config.choose()["hostname"] == "new"
+
+
+def test_soft_reset_is_no_trial():
+    install()
+    change()
+    _chip.reset_cause = SOFT
+    assert config.choose()["hostname"] == "esp32-ota-0110"
+    _chip.reset_cause = 1
+    assert config.choose()["hostname"] == "new"
+
+
+def test_pins_need_no_trial():
+    install()
+    change()
+    error_of(_chip.Reset, try_out, bad)
+    chosen = config.choose()
+    assert (chosen["hostname"], chosen["pins"]["led"], "trial" in chosen) == ("esp32-ota-0110", 4, False)
+    put(pins={"led": 5})
+    assert "trial" not in config.choose()
+
+
+def test_forgets_what_does_not_count():
+    """Its password too."""
+    install()
+    change()
+    assert b"another-password" in image()
+    error_of(_chip.Reset, try_out, bad)
+    live = [settings.blob("set%d" % number) for number in range(1, 8)]
+    assert not any([blob and b"another" in blob for blob in live])  # noqa: C419
+
+
+def test_back_to_what_was():
+    """Then there is nothing to try."""
+    install()
+    change()
+    put(hostname="esp32-ota-0110", wifi_ssid="virtual-wifi", wifi_password="virtual-password")
+    assert "trial" not in config.choose()
+
+
+def test_change_while_trying():
+    """What was put in the place of a trial meanwhile is tried at the next start, and not confirmed by this one."""
+    install()
+    change()
+
+    def confirms(end):
+        async def start(chosen):
+            put(hostname="newer")
+            await end(chosen)
+
+        try_out(start)
+
+    for call in (lambda: confirms(good), lambda: error_of(_chip.Reset, confirms, bad)):
+        call()
+        chosen = config.choose()
+        assert (chosen["hostname"], chosen["wifi_ssid"], chosen["trial"] > 0) == ("newer", "another", True)
+        assert settings.blob("wifi_ssid") == b"virtual-wifi"
+    try_out()
+    assert settings.blob("wifi_ssid") == b"another"
+
+
+def test_longest_settings():
+    install()
+    address = {
+        "ip": "127.100.100.100",
+        "netmask": "255.255.255.0",
+        "gateway": "127.100.100.101",
+        "dns": "255.255.255.255",
+    }
+    pins = {"led": 25, "progress": 26, "button": 27}
+    for name, password in (('"' * 32, '"' * 63), ("\u00fc" * 16, "\\" * 63), ("\u20ac" * 10, "f" * 64)):
+        put(wifi_ssid=name, wifi_password=password, hostname="x" * 32, pins=pins, **address)
+        try_out()
+        restart()
+        chosen = config.choose()
+        assert (chosen["wifi_ssid"], chosen["wifi_password"], chosen["pins"]) == (name, password, pins)
+        assert chosen["static"] == [address[key] for key in ("ip", "netmask", "gateway", "dns")]
+
+
+def test_nvs_that_fails():
+    """A refusal, and nothing has changed."""
+    install()
+    put(hostname="first")
+    before = view()
+    for number in range(20):
+        restart()
+        _chip.fail_at = number
+        try:
+            change()
+        except config.HttpError as error:
+            assert (error.status, error.name) == (500, "NOT_STORED")
+            _chip.fail_at = None
+            restart()
+            assert view() == before, number
+        else:
+            break
+    _chip.fail_at = None
+    assert number > 3
+
+
+def test_without_nvs():
+    """As with a table that has no such partition: the start goes on."""
+    _nvs._store = None
+    assert not config.choose()["wifi_ssid"]
+
+
+def installing_leaves_no_trial(path):
+    """`path`: the code that board.install() runs."""
+    install()
+    put(hostname="first", pins={"led": 4}, ip="127.0.0.1", netmask="255.0.0.0", gateway="127.0.0.2", dns="127.0.0.3")
+    try_out()
+    change()
+    with open(path) as file:
+        exec(file.read())
+    chosen = config.choose()
+    assert (chosen["wifi_ssid"], chosen["hostname"], chosen["static"]) == ("by-cable", "esp32-ota-0110", None)
+    assert "trial" not in chosen
+
+
+def expect_wifi(name, password):
+    """For the tests of the whole application."""
+    assert settings.blob("wifi_ssid") == name.encode(), settings.blob("wifi_ssid")
+    assert settings.blob("wifi_password") == password.encode()
+
+
+def test_static_address():
+    """It replaces DHCP; the virtual board comes up with its own only."""
+    import network
+    import wifi
+
+    install()
+    ours = ("127.0.0.1", "255.255.255.0", "127.0.0.2", "127.0.0.3")
+    put(ip=ours[0], netmask=ours[1], gateway=ours[2], dns=ours[3])
+    asyncio.run(wifi.connect(config.choose()))
+    assert tuple(network.WLAN().ifconfig()) == ours
+    assert network.hostname() == "esp32-ota-0110"
+    network.WLAN().ifconfig(("192.168.1.2",) + ours[1:])
+    assert not network.WLAN().isconnected()
+    network.WLAN().ifconfig("dhcp")
+    assert network.WLAN().ifconfig()[1] == "255.0.0.0"
+    for wrong in ("none", ours[:3]):
+        error_of(ValueError, network.WLAN().ifconfig, wrong)
+
+
+def test_a_real_board_has_no_loopback_address():
+    _chip.machine = "Generic ESP32 module with OTA with ESP32"
+    install()
+    before = image()
+    for ip, netmask, gateway in (("127.0.0.2", "255.0.0.0", "127.0.0.1"),):
+        error = error_of(config.HttpError, config._put, {"ip": ip, "netmask": netmask, "gateway": gateway, "dns": ip})
+        assert error.name == "BAD_SETTING"
+    assert image() == before
+    put(ip="192.168.1.2", netmask="255.255.255.0", gateway="192.168.1.1", dns="9.9.9.9")

@@ -1,0 +1,307 @@
+"""Settings over the air: validation, trial, power cuts, the button, on both interpreters."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit import otadata
+from kit.board import STORE_SETTINGS
+
+BODY = (Path(__file__).parent / "bodies/configs.py").read_text()
+NVS, NVS_SIZE = 0x9000, 0x4000
+OTA_0 = 0x10000
+PASSWORD = "a password of our own"
+STATIC = {"ip": "127.0.0.1", "netmask": "255.0.0.0", "gateway": "127.0.0.2", "dns": "9.9.9.9"}
+
+
+@pytest.mark.parametrize("function", re.findall(r"^def (test_\w+)", BODY, re.M))
+def test_settings(function: str, interpreter, make_flash: Callable[..., Path]) -> None:
+    done = interpreter.run("configs", function, make_flash())
+    assert done.code == 0, done.output
+    assert done.output.endswith("PASSED\n")
+
+
+def test_install_leaves_no_trial(interpreter, make_flash: Callable[..., Path], tmp_path: Path) -> None:
+    code = tmp_path / "store.py"
+    code.write_text(STORE_SETTINGS.format(blobs={"wifi_ssid": b"by-cable", "wifi_password": b"12345678"}))
+    done = interpreter.run("configs", "installing_leaves_no_trial", make_flash(), code)
+    assert done.code == 0, done.output
+
+
+def nvs(board) -> bytes:
+    with board.flash.open("rb") as file:
+        file.seek(NVS)
+        return file.read(NVS_SIZE)
+
+
+def put(board, **settings: object) -> None:
+    board.log_in(PASSWORD)
+    answer = board.put("/config", json=settings, headers=board.bearer)
+    assert answer.status_code == 200, answer.text
+    assert "next restart" in answer.json()["message"]
+
+
+def config(board) -> dict:
+    return board.get("/config", headers=board.bearer).json()
+
+
+def test_get(board) -> None:
+    board.log_in(PASSWORD)
+    answer = board.get("/config", headers=board.bearer)
+    assert answer.json() == {
+        "wifi_ssid": "virtual-wifi",
+        "hostname": "esp32-ota-0110",
+        "ip": None,
+        "netmask": None,
+        "gateway": None,
+        "dns": None,
+        "pins": {"led": 2, "progress": None, "button": 18},
+    }
+
+
+def test_secrets_are_never_read_back(interpreter, make_flash, serve) -> None:
+    board = serve(interpreter, make_flash(), password=PASSWORD)
+    put(board, wifi_password="a new secret")
+    for answer in (board.get("/config", headers=board.bearer), board.get("/info"), board.get("/")):
+        assert "virtual-password" not in answer.text
+        assert "a new secret" not in answer.text
+    board.post("/restart", headers=board.bearer)
+    board.wait()
+    again = serve(interpreter, board.flash, install=0, trial=0.5, until="RESET")
+    for output in (board.output(), again.output()):
+        assert "a new secret" not in output
+
+
+def test_strangers(board, assert_refused) -> None:
+    before = nvs(board)
+    for headers in ({}, {"Authorization": "Bearer " + "0" * 32}):
+        assert_refused(board.get("/config", headers=headers), 401, "UNAUTHORIZED")
+        assert_refused(board.put("/config", json={"hostname": "x"}, headers=headers), 401, "UNAUTHORIZED")
+    board.log_in(PASSWORD)
+    foreign = board.bearer | {"Origin": "http://example.org"}
+    assert_refused(board.put("/config", json={"hostname": "x"}, headers=foreign), 403, "FOREIGN_ORIGIN")
+    assert nvs(board) == before
+
+
+GOOD = [
+    {"hostname": "x"},
+    {"hostname": "A-1" + "x" * 29},
+    {"wifi_ssid": "Grüße"},
+    {"wifi_ssid": "ü" * 16, "wifi_password": ""},
+    {"wifi_password": "8 Zeich~"},
+    {"wifi_password": "x" * 63},
+    {"wifi_password": "0123456789abcdefABCDEF" + "0" * 42},
+    STATIC,
+    STATIC | {"netmask": "255.255.255.252"},
+    STATIC | {"ip": "192.168.1.50", "netmask": "255.255.255.0", "gateway": "192.168.1.1"},
+    {"ip": None},
+    dict.fromkeys(STATIC),
+    {"pins": {}},
+    {"pins": {"led": 4, "progress": 33, "button": 0}},
+    {"pins": {"led": None, "progress": 2}},
+    {"pins": {"led": 18, "progress": None, "button": 2}},
+]
+
+BAD = {
+    "body": [{}, [], None, "x", 5, True],
+    "colour": [{"colour": "red"}],
+    "": [{"": "x"}],
+    "password": [{"password": "12345678"}],
+    "<b>": [{"<b>": 1}],
+    "hostname": [
+        {"hostname": value}
+        for value in (
+            *("", "x" * 33, "-x", "x-", "-", "a.b", "a b", "a_b", "grüße", "x\n", "\u0661", "\ud800"),
+            *(None, 5, True, ["x"], {"a": "b"}),
+        )
+    ],
+    "wifi_ssid": [
+        {"wifi_ssid": value} for value in ("", "x" * 33, "ü" * 17, "a\nb", "\0", "\ud800", None, 5, True, ["x"], {})
+    ],
+    "wifi_password": [
+        {"wifi_password": value}
+        for value in ("short", "x" * 64, "x" * 65, "f" * 65, "pässword", "pass\nword", "pass\x7fword", None, 12345678)
+    ],
+    "ip": [
+        STATIC | {"ip": value}
+        for value in (
+            *("", "x", "1.2.3", "1.2.3.4.5", "256.0.0.1", "127.0.0.01", " 127.0.0.1", "127.0.0.1\n", "-1.0.0.1"),
+            *(
+                "127.0.0.²",
+                "127.0.0.\u0661",
+                "127.0.0.1_0",
+                "1" * 40 + ".0.0.1",
+                "::1",
+                2130706433,
+                None,
+                ["127.0.0.1"],
+            ),
+            *("127.0.0.0", "127.255.255.255", "0.0.0.1", "224.0.0.1", "255.255.255.255"),
+        )
+    ]
+    + [
+        {"netmask": "255.0.0.0"},
+        {"gateway": "127.0.0.1", "dns": "9.9.9.9"},
+        {"dns": None},
+        STATIC | {"ip": None},
+        {"ip": None, "netmask": "255.0.0.0"},
+    ],
+    "netmask": [
+        STATIC | {"netmask": value}
+        for value in ("0.0.0.0", "255.255.255.255", "255.255.255.254", "255.0.255.0", "0.0.0.255", "254.0.0.0", None, 8)
+    ]
+    + [{"ip": "127.0.0.1"}],
+    "gateway": [STATIC | {"gateway": value} for value in ("126.0.0.1", "127.0.0.0", "127.255.255.255", None, "")],
+    "dns": [STATIC | {"dns": value} for value in ("dns.example", None, "9.9.9.999")],
+    "pins": [
+        {"pins": value}
+        for value in (None, 2, [], "x", {"led": 18}, {"progress": 2}, {"led": 4, "progress": 4}, {"button": 2})
+    ],
+    "pins.led": [
+        {"pins": {"led": pin}}
+        for pin in (-1, 1, 3, *range(6, 12), 20, 24, *range(28, 32), *range(34, 41), 2.0, "2", True, [2], 1 << 70)
+    ],
+    "pins.button": [{"pins": {"led": 4, "button": 34}}],
+    "pins.tail": [{"pins": {"tail": 4}}],
+}
+
+
+def test_good_settings(board) -> None:
+    """What is stored is read back, the password apart; what is not asked for stays."""
+    board.log_in(PASSWORD)
+    expected = config(board)
+    for settings in GOOD:
+        put(board, **settings)
+        changed = {name: value for name, value in settings.items() if name not in ("pins", "wifi_password")}
+        expected |= changed | {"pins": expected["pins"] | settings.get("pins", {})}
+        if settings.get("ip", "") is None:
+            expected |= dict.fromkeys(STATIC)
+        assert config(board) == expected, settings
+
+
+def test_bad_settings(board, assert_refused) -> None:
+    """Nothing of another setting changes: not one byte of NVS is written."""
+    put(board, hostname="first", **STATIC)
+    before, known = nvs(board), config(board)
+    good = {"wifi_ssid": "other"}
+    for name, bad in [(key, value) for key, values in BAD.items() for value in values]:
+        is_alone = name in ("body", "wifi_ssid")
+        for body in (bad,) if is_alone else (bad, good | bad, bad | good):
+            headers = board.bearer | {"Content-Type": "application/json"}
+            answer = board.put("/config", data=json.dumps(body), headers=headers)
+            assert answer.status_code == 400, body
+            assert_refused(answer, 400, "BAD_SETTING")
+            assert answer.json()["message"] == f"The board cannot take this {name}.", body
+    assert nvs(board) == before
+    assert config(board) == known
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"hostname=x", b'{"hostname": "%s"}' % (b"x" * 1024), b"[" * 1000])
+def test_bad_bodies(data: bytes, board, assert_refused) -> None:
+    board.log_in(PASSWORD)
+    before = nvs(board)
+    for kind in ("application/json", "application/x-www-form-urlencoded"):
+        answer = board.put("/config", data=data, headers=board.bearer | {"Content-Type": kind})
+        assert_refused(answer, 400, "BAD_SETTING")
+    assert nvs(board) == before
+
+
+def start_again(serve, interpreter, board, **options: object):
+    """POST /restart, and the start that follows."""
+    assert board.post("/restart", headers=board.bearer).status_code == 200
+    assert board.wait() == 42, board.output()
+    return serve(interpreter, board.flash, install=0, **options)
+
+
+def test_new_settings_apply_at_the_next_start(interpreter, make_flash, serve) -> None:
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put(first, hostname="lab-7", pins={"led": 4}, **STATIC)
+    assert first.get("/info").json()["hostname"] == "esp32-ota-0110"
+    second = start_again(serve, interpreter, first)
+    assert "Trying the new settings.\n" in second.output()
+    assert "New settings confirmed\n" in second.output()
+    assert second.get("/info").json()["hostname"] == "lab-7"
+    second.log_in(PASSWORD)
+    third = start_again(serve, interpreter, second)
+    assert "Trying" not in third.output()
+    assert third.get("/info").json()["hostname"] == "lab-7"
+    third.log_in(PASSWORD)
+    assert config(third) == {"wifi_ssid": "virtual-wifi", "hostname": "lab-7"} | STATIC | {
+        "pins": {"led": 4, "progress": None, "button": 18}
+    }
+
+
+def test_another_wifi(interpreter, make_flash, serve) -> None:
+    """Once connected it stands where board.install() would have put it."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put(first, wifi_ssid="Grüße", wifi_password="another-password")
+    second = start_again(serve, interpreter, first, network="Grüße", key="another-password")
+    assert "New settings confirmed\n" in second.output()
+    done = interpreter.run("configs", "expect_wifi", first.flash, "Grüße", "another-password")
+    assert done.code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"wifi_ssid": "elsewhere"},
+        {"wifi_password": "a wrong one"},
+        STATIC | {"ip": "192.168.1.50", "netmask": "255.255.255.0", "gateway": "192.168.1.1"},
+    ],
+    ids=["name", "password", "address"],
+)
+def test_settings_that_do_not_connect_are_undone(settings: dict, interpreter, make_flash, serve) -> None:
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    first.log_in(PASSWORD)
+    before = config(first)
+    put(first, hostname="lab-7", pins={"led": 4}, **settings)
+    second = start_again(serve, interpreter, first, trial=1, until="RESET")
+    assert second.wait() == 42
+    assert "The new settings are removed: no connection within 1" in second.output()
+    third = serve(interpreter, first.flash, install=0)
+    assert "Trying" not in third.output()
+    assert third.get("/info").json()["hostname"] == "esp32-ota-0110"
+    third.log_in(PASSWORD)
+    assert config(third) == before | {"pins": before["pins"] | {"led": 4}}
+    done = interpreter.run("configs", "expect_wifi", first.flash, "virtual-wifi", "virtual-password")
+    assert done.code == 0, done.output
+
+
+def test_new_settings_wait_for_a_new_version(interpreter, make_flash, serve) -> None:
+    """A version on probation is judged with the confirmed settings."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put(first, hostname="lab-7")
+    with first.flash.open("r+b") as file:
+        file.seek(0xD000)
+        file.write(otadata.pack(1, otadata.PENDING_VERIFY))
+    second = start_again(serve, interpreter, first)
+    second.wait_for("Update confirmed")
+    assert "Trying" not in second.output()
+    assert second.get("/info").json()["hostname"] == "esp32-ota-0110"
+    second.log_in(PASSWORD)
+    third = start_again(serve, interpreter, second)
+    assert third.get("/info").json()["hostname"] == "lab-7"
+
+
+def test_button(interpreter, make_flash, serve) -> None:
+    """Held at the start it resets the settings, and the serial port says how they come back."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put(first, hostname="lab-7")
+    assert first.post("/restart", headers=first.bearer).status_code == 200
+    assert first.wait() == 42
+    second = serve(interpreter, first.flash, install=0, held=18, until="PASSED")
+    assert second.wait() == 0
+    assert "The button was held: all settings are removed, the OTA password too.\n" in second.output()
+    assert "Run board.install() over USB." in second.output()
+    third = serve(interpreter, first.flash)
+    assert third.get("/info").json()["hostname"] == "esp32-ota-0110"
+    assert "Password: the default one." in third.output()
+
+
+def test_button_does_not_disturb_a_version_on_probation(interpreter, make_flash, serve) -> None:
+    board = serve(interpreter, make_flash((1, otadata.PENDING_VERIFY)), held=18)
+    board.wait_for("Update confirmed")
+    assert "The button was held" not in board.output()
