@@ -78,6 +78,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     ended = threading.Event()
     commands = {
         "power": chip.power,
+        "fault": flash.plant,
         "pins": chip.look,
         "press": chip.press,
     }

@@ -21,7 +21,7 @@ import kit
 from kit.settings import Settings
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
-from kit.virtual.flash import Flash
+from kit.virtual.flash import Flash, NoPowerError
 from kit.virtual.names import Names
 from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
@@ -68,6 +68,7 @@ class Chip:
 
     def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0) -> None:
         self.flash, self.wifi = flash, wifi
+        flash.on_cut = partial(self._soon, self._halt)
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
         self.pins, self.names = Pins(), Names(self._print)
@@ -91,8 +92,12 @@ class Chip:
         self._thread.join()
 
     def power(self, on: bool) -> None:
-        """Cut the power, or switch it on again: a command of the control side."""
-        self._soon(self.boot, POWER_ON) if on else self._soon(self._halt)
+        """Cut the power, or switch it on again, and return when that is done: a command of the control side."""
+        if on != self.flash.powered:
+            self.flash.powered, done = on, threading.Event()
+            self._soon(self.boot, POWER_ON)  # without power it only ends what runs
+            self._soon(done.set)
+            done.wait()
 
     def press(self, pin: int, held: bool) -> None:
         """Hold a pin low as a pressed button does, or let go of it: a command of the control side."""
@@ -114,7 +119,7 @@ class Chip:
     def _live(self) -> None:
         event = partial(self.boot, POWER_ON)
         while event:
-            with self._busy:
+            with self._busy, contextlib.suppress(NoPowerError):  # while the bootloader wrote
                 event()
             try:
                 timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
@@ -151,6 +156,8 @@ class Chip:
 
     def _download(self, cause: int) -> None:
         self._halt()
+        if not self.flash.powered:
+            return
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
         restart, reload = (partial(self._soon, act, HARD_RESET) for act in (self.boot, self._download))
         self._rom = Rom(self.flash, self.MAC, self.uart.write, restart, reload)
@@ -158,6 +165,8 @@ class Chip:
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
         self._halt()
+        if not self.flash.powered:
+            return
         if cause == POWER_ON:
             self.pins.forget()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_FLASH))
@@ -203,7 +212,8 @@ class Chip:
     def _from_host(self, data: bytes) -> None:
         rom, child = self._rom, self._child  # both change in the chip's own thread
         if rom:
-            rom.feed(data)
+            with contextlib.suppress(NoPowerError):
+                rom.feed(data)
         elif child:
             child.send(SERIAL, data)
 
@@ -263,7 +273,8 @@ class Child:
         pipe: IO[bytes] = self._process.stdout
         while len(header := pipe.read(HEADER.size)) == HEADER.size:
             kind, length = HEADER.unpack(header)
-            self._handle(kind, pipe.read(length))
+            with contextlib.suppress(NoPowerError):  # the program gets no answer, and waits until it is ended
+                self._handle(kind, pipe.read(length))
         pipe.close()
         self._chip.child_asks(self, self._chip.child_ended)
 

@@ -6,7 +6,9 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 SECTOR = 4096  # the unit of erase, SPI NOR flash as ESP-IDF drives it (spi_flash SPI_FLASH_SEC_SIZE)
 SIZE = 4 * 1024 * 1024  # an ESP32-WROOM-32 carries 4 MB
@@ -17,6 +19,19 @@ READ_START, READ_PER_BYTE = 5e-6, 454e-6 / 4096
 WRITE_START, WRITE_PER_BYTE = 13e-6, 6354e-6 / 4096
 ERASE_PER_SECTOR = 37142e-6
 LONGEST_DEBT = 0.002  # s; shorter waits than this are saved up, since sleep() is not finer
+
+POWER_CUT, HALF_WRITE, STUCK_SECTOR, STUCK_BIT, LYING_READ = FAULTS = (
+    "power_cut",
+    "half_write",
+    "stuck_sector",
+    "stuck_bit",
+    "lying_read",
+)
+LOWEST_BIT = 1
+
+
+class NoPowerError(Exception):
+    """The power is off: nothing happens, and nobody is there who could be told."""
 
 
 class FlashInUseError(Exception):
@@ -30,6 +45,10 @@ class Flash:
         path: the file; made and filled with 0xFF (the erased state) when absent or empty.
         pace: 1 waits as long as a chip would, 0 does not wait.
 
+    Attributes:
+        powered: without power every operation raises NoPowerError.
+        on_cut: called when a planted fault cuts the power, in the middle of an operation.
+
     Raises:
         FlashInUseError: another process holds the file.
         ValueError: the file is not SIZE bytes long, so it is no flash of ours.
@@ -40,6 +59,8 @@ class Flash:
         self.reads = self.writes = self.erases = 0
         self._lock = threading.RLock()
         self._debt = 0.0
+        self.powered, self.on_cut = True, lambda: None
+        self._faults: dict[tuple[str, int], int] = {}  # by kind and place, what each has to remember
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened without truncating, locked, and only then looked at: another board may be making the same file.
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -60,17 +81,28 @@ class Flash:
             self._check(address, length)
             self.reads += 1
             self._wait(READ_START + length * READ_PER_BYTE)
-            return self._memory[address : address + length]
+            data = bytearray(self._memory[address : address + length])
+            for at in self._planted(LYING_READ, address, length):
+                data[at - address] ^= LOWEST_BIT
+            return bytes(data)
 
     def write(self, address: int, data: bytes) -> None:
         """Program data at address: bits go from 1 to 0, never back (that is what erase is for)."""
         with self._lock:
             self._check(address, len(data))
+            share = self._share()
             self.writes += 1
             self._wait(WRITE_START + len(data) * WRITE_PER_BYTE)
-            old = self._memory[address : address + len(data)]
-            both = int.from_bytes(old, "little") & int.from_bytes(data, "little")
-            self._memory[address : address + len(data)] = both.to_bytes(len(data), "little")
+            new = bytearray(data[: int(len(data) * share)])
+            for at in self._planted(STUCK_BIT, address, len(new)):
+                cleared = ~new[at - address] & 0xFF
+                self._faults[STUCK_BIT, at] = self._faults[STUCK_BIT, at] or cleared & -cleared  # its lowest bit
+                new[at - address] |= self._faults[STUCK_BIT, at]
+            old = self._memory[address : address + len(new)]
+            both = int.from_bytes(old, "little") & int.from_bytes(new, "little")
+            self._memory[address : address + len(new)] = both.to_bytes(len(new), "little")
+            if share < 1:
+                self._cut()
 
     def erase(self, address: int, length: int) -> None:
         """Set whole sectors to 0xFF; both numbers are multiples of SECTOR."""
@@ -79,9 +111,47 @@ class Flash:
             if address % SECTOR or length % SECTOR:
                 raise OSError(f"erase of {length:#x} bytes at {address:#x}: not whole sectors")
             for start in range(address, address + length, SECTOR):
+                if self._share() < 1:
+                    self._cut()
                 self.erases += 1
                 self._wait(ERASE_PER_SECTOR)
-                self._memory[start : start + SECTOR] = b"\xff" * SECTOR
+                if not self._planted(STUCK_SECTOR, start, SECTOR):
+                    self._memory[start : start + SECTOR] = b"\xff" * SECTOR
+
+    def plant(self, kind: str, at: int, on: bool) -> None:
+        """Plant a fault, or remove it: a command of the control side. No operation reports it, as on a chip.
+
+        Args:
+            kind: POWER_CUT and HALF_WRITE cut the power in place of the operation (write or erase of a sector) that
+                comes after `at` others from now on; HALF_WRITE leaves the first half of a write, of an erase nothing.
+                STUCK_SECTOR: the sector with the address `at` is not erased. STUCK_BIT: at the address `at` the lowest
+                bit that the next write there would clear stays 1. LYING_READ: the lowest bit there reads wrong.
+
+        Raises:
+            ValueError: there is no such fault or place.
+        """
+        if kind not in FAULTS or type(at) is not int or not 0 <= at < self.size:
+            raise ValueError(f"there is no fault {kind!r} at {at!r}")
+        with self._lock:
+            if on:
+                self._faults[kind, at] = self.writes + self.erases + at if kind in (POWER_CUT, HALF_WRITE) else 0
+            else:
+                self._faults.pop((kind, at), None)
+
+    def _planted(self, kind: str, address: int, length: int) -> list[int]:
+        """Return the addresses of a kind of faults in `length` bytes."""
+        return [at for name, at in self._faults if name == kind and address <= at < address + length]
+
+    def _share(self) -> float:
+        """Return how much of the next operation happens: 1, or less where the power goes."""
+        due = [kind for (kind, _), when in self._faults.items() if when == self.writes + self.erases]
+        return 0 if POWER_CUT in due else 0.5 if HALF_WRITE in due else 1
+
+    def _cut(self) -> NoReturn:
+        self._faults = {key: when for key, when in self._faults.items() if key[0] not in (POWER_CUT, HALF_WRITE)}
+        self.powered = False
+        self.on_cut()
+        raise NoPowerError
 
     def close(self) -> None:
         """Give the file back."""
@@ -90,6 +160,8 @@ class Flash:
             self._file.close()
 
     def _check(self, address: int, length: int) -> None:
+        if not self.powered:
+            raise NoPowerError
         if address < 0 or length < 0 or address + length > self.size:
             raise OSError(f"{length:#x} bytes at {address:#x} are outside the flash of {self.size:#x} bytes")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError
+from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError, NoPowerError
 
 
 @pytest.fixture
@@ -108,3 +108,85 @@ def test_two_boards_that_start_at_once_do_not_harm_the_file(tmp_path: Path, monk
     assert first.read(0, 4) == b"mine"
     assert path.stat().st_size == SIZE
     first.close()
+
+
+def test_a_power_cut_comes_after_so_many_operations(flash: Flash):
+    cuts = []
+    flash.on_cut = lambda: cuts.append(flash.powered)
+    flash.write(0, b"before")
+    flash.plant("power_cut", 2, on=True)
+    flash.erase(SECTOR, SECTOR)
+    flash.read(0, 1)  # does not count
+    flash.write(SECTOR, b"done")
+    for act in (lambda: flash.write(SECTOR, b"\0"), lambda: flash.erase(SECTOR, SECTOR), lambda: flash.read(0, 1)):
+        with pytest.raises(NoPowerError):
+            act()
+    assert cuts == [False]
+    flash.powered = True
+    assert flash.read(SECTOR, 4) == b"done"
+    flash.write(SECTOR, b"\0")  # it was cut once
+
+
+def test_a_power_cut_in_the_middle_of_an_erase_of_several_sectors(flash: Flash):
+    flash.write(0, bytes(3 * SECTOR))
+    flash.plant("power_cut", 2, on=True)
+    with pytest.raises(NoPowerError):
+        flash.erase(0, 3 * SECTOR)
+    flash.powered = True
+    assert flash.read(0, 3 * SECTOR) == b"\xff" * 2 * SECTOR + bytes(SECTOR)
+
+
+def test_half_a_write(flash: Flash):
+    flash.plant("half_write", 0, on=True)
+    with pytest.raises(NoPowerError):
+        flash.write(0, b"whole")
+    flash.powered = True
+    assert flash.read(0, 5) == b"wh\xff\xff\xff"
+
+
+def test_half_a_write_that_is_an_erase_does_nothing(flash: Flash):
+    flash.write(0, bytes(SECTOR))
+    flash.plant("half_write", 0, on=True)
+    with pytest.raises(NoPowerError):
+        flash.erase(0, SECTOR)
+    flash.powered = True
+    assert flash.read(0, SECTOR) == bytes(SECTOR)
+
+
+def test_a_sector_that_is_not_erased(flash: Flash):
+    flash.write(0, bytes(3 * SECTOR))
+    flash.plant("stuck_sector", SECTOR + 5, on=True)
+    flash.erase(0, 3 * SECTOR)
+    assert flash.read(0, 3 * SECTOR) == b"\xff" * SECTOR + bytes(SECTOR) + b"\xff" * SECTOR
+    flash.plant("stuck_sector", SECTOR + 5, on=False)
+    flash.erase(0, 3 * SECTOR)
+    assert flash.read(0, 3 * SECTOR) == b"\xff" * 3 * SECTOR
+
+
+def test_a_bit_that_is_not_programmed(flash: Flash):
+    flash.plant("stuck_bit", 1, on=True)
+    flash.write(0, b"\xff\xff")
+    flash.write(0, b"\x0f\x4b\xf0")
+    assert flash.read(0, 3) == b"\x0f\x4f\xf0"
+    flash.write(1, b"\0")
+    assert flash.read(0, 3) == b"\x0f\x04\xf0"  # the same bit again
+    flash.plant("stuck_bit", 1, on=False)
+    flash.write(1, b"\0")
+    assert flash.read(0, 3) == b"\x0f\0\xf0"
+
+
+def test_a_read_that_lies(flash: Flash):
+    flash.write(0, b"truth")
+    flash.plant("lying_read", 1, on=True)
+    assert (flash.read(0, 5), flash.read(1, 1), flash.read(2, 3)) == (b"tsuth", b"s", b"uth")
+    flash.plant("lying_read", 1, on=False)
+    assert flash.read(0, 5) == b"truth"
+
+
+@pytest.mark.parametrize("fault", [("fire", 0), ("power_cut", -1), ("stuck_bit", SIZE), ("stuck_bit", True), ([], 0)])
+def test_faults_that_make_no_sense(flash: Flash, fault: tuple):
+    with pytest.raises(ValueError, match="there is no fault"):
+        flash.plant(*fault, on=True)
+    flash.erase(0, SECTOR)
+    flash.write(0, b"\0")
+    assert flash.read(0, 1) == b"\0"

@@ -1,0 +1,70 @@
+"""Faults of the flash, below the driver: only a virtual board can have them on request."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from kit.board import Board
+from kit.control import ask
+
+TEXTS = {
+    "power_cut": "the power goes after {at:,} operations of the flash",
+    "half_write": "the power goes half-way through the write after {at:,} operations of the flash",
+    "stuck_sector": "the sector at {at:#x} is not erased",
+    "stuck_bit": "a bit at {at:#x} stays 1",
+    "lying_read": "a bit at {at:#x} reads wrong",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class FlashFault(AbstractContextManager):
+    """A fault that is planted in the flash of a board, until it is removed or its `with` block ends."""
+
+    board: Board
+    kind: str
+    at: int
+
+    def __repr__(self) -> str:
+        return TEXTS[self.kind].format(at=self.at)
+
+    def remove(self) -> None:
+        """Take the fault away; where the power is off, switch it on again."""
+        ask(self.board.control, "fault", kind=self.kind, at=self.at, on=False)
+        ask(self.board.control, "power", on=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def _plant(board: Board, kind: str, at: int) -> FlashFault:
+    ask(board.control, "fault", kind=kind, at=at, on=True)
+    return FlashFault(board, kind, at)
+
+
+# Each raises BoardError for a real board, and for a place that the flash does not have.
+
+
+def power_cut(board: Board, operations: int) -> FlashFault:
+    """Cut the power after so many more operations of the flash: erases of a sector, and writes."""
+    return _plant(board, "power_cut", operations)
+
+
+def half_write(board: Board, operations: int) -> FlashFault:
+    """Cut the power half-way through the write that comes after so many operations; an erase does not even begin."""
+    return _plant(board, "half_write", operations)
+
+
+def stuck_sector(board: Board, address: int) -> FlashFault:
+    """Let the sector with a flash address stay as it is when it is erased."""
+    return _plant(board, "stuck_sector", address)
+
+
+def stuck_bit(board: Board, address: int) -> FlashFault:
+    """Let the lowest bit that the next write clears at a flash address stay 1."""
+    return _plant(board, "stuck_bit", address)
+
+
+def lying_read(board: Board, address: int) -> FlashFault:
+    """Let the lowest bit at a flash address read wrong, as often as it is read."""
+    return _plant(board, "lying_read", address)
