@@ -60,7 +60,7 @@ def _load(name):
     return sys.modules.pop(name)
 
 
-for _name in ("led", "multipart", "page"):
+for _name in ("led", "multipart", "page", "rollback"):
     _load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -116,6 +116,13 @@ async def restart(request):
         raise UpdateError("BUSY", "An update is running.")
     _restart_soon()
     return {"message": "The board restarts."}
+
+
+async def roll_back(request):
+    _need_token(request)
+    answer = _load("rollback").select(updater)
+    _restart_soon()
+    return answer
 
 
 async def config(request):
@@ -197,6 +204,7 @@ app = Server(
         "POST /login": login,
         "POST /password": change_password,
         "POST /restart": restart,
+        "POST /rollback": roll_back,
         "GET /config": config,
         "PUT /config": config,
         "GET /progress": progress,
