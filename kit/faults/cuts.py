@@ -1,0 +1,82 @@
+"""A power cut at every flash operation of an update, as one experiment on virtual boards of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.shown import html_table
+from kit.standin import image_set
+from kit.update_image import build
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEAD = ("", "cuts", "old", "new", "broken")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A power cut, and what the board boots after it.
+
+    Attributes:
+        number: the flash operation of the update that it comes in place of, from 1 on.
+        kind: "erase", "write", or "half write": in the middle of the write.
+        region: label of the partition.
+        outcome: "old" or "new": this version serves, whole, and the next update works; else "broken".
+    """
+
+    number: int
+    kind: str
+    region: str
+    outcome: str
+
+
+@dataclass(frozen=True, repr=False)
+class Cuts:
+    """All power cuts of an update, in their order, on a virtual board."""
+
+    cuts: tuple[Cut, ...]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        outcomes: dict[str, Counter[str]] = {}
+        for cut in self.cuts:
+            outcomes.setdefault(cut.region, Counter())[cut.outcome] += 1
+        outcomes["all"] = sum(outcomes.values(), Counter())
+        return [(region, f"{n.total():,}", *(f"{n[name]:,}" for name in HEAD[2:])) for region, n in outcomes.items()]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{row[0]:<8}" + "".join(f"{cell:>8}" for cell in row[1:]) for row in (HEAD, *self._rows()))
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), HEAD)
+
+    def plot(self) -> Figure:
+        """Draw the outcomes as a strip, one stripe for each cut."""
+        from kit.figures import heat_strip
+
+        return heat_strip(self.cuts)
+
+
+def every_cut(app: str | Path | None = None) -> Cuts:
+    """Cut the power of a virtual board at every flash operation of an update from 1.0.0 to 1.1.0.
+
+    Your board is left alone.
+
+    Args:
+        app: folder with the application of 1.1.0; without one the kit's own.
+
+    Raises:
+        ImageError: the application cannot be built.
+        BoardError: the update does not go through, even with power.
+    """
+    from kit.virtual.cuts import Experiment
+
+    base = image_set()
+    old, new = build("1.0.0", base=base), build("1.1.0", base=base, app=app)
+    with closing(Experiment(old, new)) as experiment:
+        *about, states = zip(*experiment.cuts(), strict=True)
+        return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))

@@ -1,0 +1,301 @@
+"""Cut the power of a virtual board at every flash operation of an update, and see what boots.
+
+One update is recorded. Its journal, replayed up to an operation, gives the flash that a cut there leaves. Few of these
+need a board that starts on them: what a board does depends on nothing but the sectors that it reads before it erases
+them, so a flash that has the same in those ends the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import requests
+
+from kit import otadata
+from kit.board import Board
+from kit.errors import BoardError, KitError
+from kit.image import APPLICATION_HEADER, APPLICATION_MAGIC, FLASH_BASE
+from kit.ota import Info, OtaClient
+from kit.settings import DEMO
+from kit.update_image import UpdateImage
+from kit.virtual.board import _appimage
+from kit.virtual.bootloader import Bootloader
+from kit.virtual.chip import Chip
+from kit.virtual.flash import SECTOR, SIZE, Flash
+from kit.virtual.ports import HOST
+
+BENCHES = 4  # boards at a time; each waits more than it works
+PATIENCE = 60.0  # s for a board to serve a confirmed version; an idle computer needs one
+BLANK = b"\xff" * SECTOR
+UNSETTLED = (otadata.NEW, otadata.PENDING_VERIFY)
+OLD, NEW, BROKEN = "old", "new", "broken"
+
+Operation = tuple[int, bytes | None]  # address; what is written, None for the erase of a sector
+
+
+class State:
+    """A flash in memory, in sectors. States that are made from one another share those that are alike."""
+
+    def __init__(self, sectors: Iterable[bytes]) -> None:
+        self.sectors = list(sectors)
+
+    def read(self, address: int, length: int) -> bytes:
+        first, last = address // SECTOR, -(-(address + length) // SECTOR)
+        return b"".join(self.sectors[first:last])[address % SECTOR :][:length]
+
+    def after(self, operation: Operation) -> State:
+        """Return the state after an operation; none of the firmware's writes crosses the end of a sector."""
+        (sector, offset), data = divmod(operation[0], SECTOR), operation[1]
+        new, old = State(self.sectors), self.sectors[sector]
+        end = offset + len(data or b"")
+        cleared = bytes(a & b for a, b in zip(old[offset:end], data or b"", strict=True))
+        new.sectors[sector] = BLANK if data is None else old[:offset] + cleared + old[end:]
+        return new
+
+
+def state_of(data: bytes) -> State:
+    """Return the state with these bytes from address 0 on, blank behind them."""
+    return State(data[start : start + SECTOR].ljust(SECTOR, b"\xff") for start in range(0, SIZE, SECTOR))
+
+
+class Recorder(Flash):
+    """A flash that keeps a journal, and notes which sectors were read as they were when it was loaded."""
+
+    def load(self, state: State) -> None:
+        """Begin anew with another content."""
+        self._memory[:] = b"".join(state.sectors)
+        self.journal: list[Operation] = []
+        self.needed: set[int] = set()
+        self._erased: set[int] = set()
+
+    def read(self, address: int, length: int) -> bytes:
+        self._need(address, length)
+        return super().read(address, length)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._need(address, len(data))  # bits that are 0 stay so
+        super().write(address, data)
+        self.journal.append((address, data))
+
+    def erase(self, address: int, length: int) -> None:
+        super().erase(address, length)
+        for start in range(address, address + length, SECTOR):
+            self._erased.add(start // SECTOR)
+            self.journal.append((start, None))
+
+    def _need(self, address: int, length: int) -> None:
+        sectors = range(address // SECTOR, -(-(address + length) // SECTOR))
+        self.needed.update(set(sectors) - self._erased)
+
+
+class Bench:
+    """A virtual board that can be started on any flash; off at first."""
+
+    def __init__(self, file: Path) -> None:
+        self.flash = Recorder(file, 0)
+        self.flash.powered = False
+        self._chip = Chip(self.flash, DEMO)
+        self._chip.start()
+        url = f"http://{HOST}:{self._chip.http}"
+        self.board = Board(f"rfc2217://{HOST}:{self._chip.uart.port}", url=url, control="")
+
+    def start(self, state: State) -> None:
+        """Cut the power, change the flash, and switch the power on."""
+        self.stop()
+        self.flash.load(state)
+        self._chip.power(True)
+
+    def stop(self) -> None:
+        """Cut the power."""
+        self._chip.power(False)
+
+    def close(self) -> None:
+        """Give the flash back; the board is of no use after this."""
+        self._chip.stop()
+        self.flash.close()
+
+    def settled(self, *slots: str) -> Info | None:
+        """Return what a confirmed version says that serves from one of the slots; None where none does in time."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with suppress(KitError):
+                info = OtaClient(self.board.url, virtual=True).info()
+                if info["image_state"] == "VALID" and info["running"] in slots:
+                    return info
+            time.sleep(0.02)
+        return None
+
+    def update(self, data: bytes) -> requests.Response:
+        """Send an update image, whatever its version."""
+        with requests.Session() as session:
+            session.trust_env = False
+            url = f"{self.board.url}/update?force=1"
+            return session.post(url, data, auth=("admin", DEMO.password), timeout=PATIENCE)
+
+    def boots_without_a_word(self) -> bool:
+        """Tell whether the bootloader finds nothing wrong at the next reset but one.
+
+        At the next it may have to give up a version that it has refused.
+        """
+        log: list[str] = []
+        Bootloader(self.flash, lambda text: None).select()
+        Bootloader(self.flash, log.append).select()
+        return not log
+
+
+class Run(NamedTuple):
+    """What a board did that was started on a state: the outcome, and the operations until it had settled."""
+
+    state: State
+    needed: frozenset[int]
+    outcome: str
+    journal: tuple[Operation, ...]
+
+    def covers(self, state: State) -> bool:
+        """Tell whether a board on another state does the same."""
+        return all(state.sectors[number] == self.state.sectors[number] for number in self.needed)
+
+
+class Experiment:
+    """An update from one image to another, recorded on a virtual board of its own; a few more take the cuts.
+
+    The slot to be written holds what is hardest to tell from the new version: its app image, with another application.
+
+    Attributes:
+        start: the flash before the update.
+        journal: the operations of the update, from its first to the confirmation.
+        runs: what boards did that were started on a state.
+
+    Raises:
+        BoardError: the old version does not start, or the update does not go through.
+    """
+
+    def __init__(self, old: UpdateImage, new: UpdateImage) -> None:
+        self.old, self.new = old, new
+        self._slots = {slot.label: slot.offset for slot in old.base.table.slots}
+        self._before = _with_another_application(new)
+        self.runs: list[Run] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="cuts-")
+        self._all = [Bench(Path(self._folder.name, f"{number}.bin")) for number in range(BENCHES)]
+        self._free: SimpleQueue[Bench] = SimpleQueue()
+        for bench in self._all:
+            self._free.put(bench)
+        try:
+            self.start, self.journal = self.at_a_bench(self._record)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the boards."""
+        for bench in self._all:
+            bench.close()
+        self._folder.cleanup()
+
+    def at_a_bench(self, work: Callable[..., object], *arguments: object) -> object:
+        """Do some work with a board that nobody else uses meanwhile."""
+        bench = self._free.get()
+        try:
+            return work(bench, *arguments)
+        finally:
+            bench.stop()
+            self._free.put(bench)
+
+    def _record(self, bench: Bench) -> tuple[State, list[Operation]]:
+        second = list(self._slots.values())[1]
+        flash = b"\xff" * FLASH_BASE + self.old.base.before_slots() + self.old.data
+        bench.start(state_of(flash.ljust(second, b"\xff") + self._before))
+        bench.board.install()
+        if not bench.settled(*self._slots):
+            raise BoardError("The old version does not start.", "Flash it to a virtual board, and look at its console.")
+        start = state_of(bench.flash.read(0, SIZE))
+        bench.flash.load(start)
+        answer = bench.update(self.new.data)
+        end = time.monotonic() + PATIENCE
+        while answer.ok and time.monotonic() < end:
+            if bench.settled(*self._slots) and not self._is_on_probation(bench):
+                return start, bench.flash.journal[:]
+        raise BoardError("The update does not go through.", "Upload it to a virtual board, and look at its console.")
+
+    def begin(self, bench: Bench) -> None:
+        """Bring a board to where the journal begins: the old version serves."""
+        bench.start(self.start)
+        bench.settled(*self._slots)
+        bench.flash.load(self.start)  # without the traces of this start
+
+    def _is_on_probation(self, bench: Bench) -> bool:
+        records = otadata.parse(bench.flash.read(self.old.base.table.otadata.offset, otadata.SIZE))
+        return any(record.state in UNSETTLED for record in records)
+
+    def cuts(self) -> Iterator[tuple[int, str, str, State]]:
+        """Yield number of the operation from 1 on, kind, region and state: without it, and with half of a write."""
+        state = self.start
+        for number, (address, data) in enumerate(self.journal, 1):
+            region = next((part.label for part in self.old.base.table if part.offset <= address < part.end), "vfs")
+            yield number, "erase" if data is None else "write", region, state
+            if data is not None:
+                yield number, "half write", region, state.after((address, data[: len(data) // 2]))
+            state = state.after((address, data))
+
+    def outcomes(self, states: list[State]) -> list[str]:
+        """Return for each state what a board does that starts on it: OLD, NEW or BROKEN."""
+        found = [BROKEN if self._has_torn_image(state) else None for state in states]
+        with ThreadPoolExecutor(BENCHES) as pool:
+            while left := [number for number, outcome in enumerate(found) if outcome is None]:
+                picked = left[:: -(-len(left) // BENCHES)]
+                runs = list(pool.map(self.run, [states[number] for number in picked]))
+                for number in left:
+                    found[number] = next((run.outcome for run in runs if run.covers(states[number])), None)
+        return found
+
+    def run(self, state: State) -> Run:
+        """Start a board on a state; whatever it boots must serve, be whole, and take the next update."""
+        run = self.at_a_bench(self._run, state)
+        self.runs.append(run)
+        return run
+
+    def _run(self, bench: Bench, state: State) -> Run:
+        bench.start(state)
+        info = bench.settled(*self._slots)
+        journal = tuple(bench.flash.journal)
+        outcome = self._outcome(bench, info)
+        if outcome != BROKEN and not (bench.boots_without_a_word() and self._takes_an_update(bench, info["running"])):
+            outcome = BROKEN
+        return Run(state, frozenset(bench.flash.needed), outcome, journal)
+
+    def _outcome(self, bench: Bench, info: Info | None) -> str:
+        for outcome, image in (OLD, self.old), (NEW, self.new):
+            if info and info["version"] == image.version:
+                is_whole = bench.flash.read(self._slots[info["running"]], image.size) == image.data
+                return outcome if is_whole else BROKEN
+        return BROKEN
+
+    def _takes_an_update(self, bench: Bench, running: str) -> bool:
+        """Send the old version, and tell whether a board that runs from this slot comes to run it from the other."""
+        (other,) = self._slots.keys() - {running}
+        return bench.update(self.old.data).ok and self._outcome(bench, bench.settled(other)) == OLD
+
+    def _has_torn_image(self, state: State) -> bool:
+        """Tell whether the bootloader would take a slot in which there is no whole update image."""
+        for slot in self.old.base.table.slots:
+            known = (self.old.data, self.new.data, self._before)
+            if not any(state.read(slot.offset, len(data)) == data for data in known):
+                with suppress(ValueError):
+                    _appimage.verify(state.read, slot.offset, slot.size)
+                    return True
+        return False
+
+
+def _with_another_application(image: UpdateImage) -> bytes:
+    start = image.size - image.application_length
+    application = image.data[start:][::-1]
+    header = APPLICATION_HEADER.pack(APPLICATION_MAGIC, len(application), hashlib.sha256(application).digest())
+    return image.data[: start - SECTOR] + header.ljust(SECTOR, b"\xff") + application
