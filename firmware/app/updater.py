@@ -12,6 +12,7 @@ import time
 import image
 import slot
 from errors import UpdateError
+from esp32 import Partition
 from micropython import const
 
 _SECTOR = const(4096)
@@ -187,8 +188,13 @@ class Updater:
             raise
         self.progress["written"] = size
 
+    # Where otadata names a slot that the bootloader refused, set_boot would write over the record of the running one,
+    # and a version that fails would have nothing to go back to.
     def _set_boot(self):
         try:
+            if Partition(Partition.BOOT).info() != self.running.info():
+                self.running.set_boot()
+                Partition.mark_app_valid_cancel_rollback()
             self.target.set_boot()
         except OSError as error:
             raise UpdateError("ACTIVATE", f"The board does not take the image: {error.args[-1]}.")

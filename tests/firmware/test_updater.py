@@ -38,6 +38,12 @@ def test_one_slot(interpreter, make_flash: Callable[..., Path], image_file: Path
     expect_pass(interpreter.run("updates", "refuses_without_a_second_slot", flash, image_file))
 
 
+@pytest.mark.parametrize("refused", [(2, otadata.PENDING_VERIFY), (2, otadata.VALID)])
+def test_after_a_slot_that_was_refused(refused: tuple, interpreter, make_flash, image_file: Path) -> None:
+    """ESP-IDF up to 5.5 would write the new record over that of the running slot, the only one to go back to."""
+    expect_pass(interpreter.run("updates", "keeps_a_way_back", make_flash(VALID, refused), image_file))
+
+
 def test_same_version(interpreter, make_flash: Callable[..., Path], make_image, tmp_path: Path) -> None:
     image = make_image("1.0.0").save(tmp_path / "1.0.0.bin")
     expect_pass(interpreter.run("updates", "takes_the_same_version_by_force", make_flash(), image))

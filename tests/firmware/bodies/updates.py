@@ -254,6 +254,12 @@ def test_power_cut_at_every_operation(path):
     assert active() == (1, _otadata.NEW)
 
 
+def keeps_a_way_back(path):
+    """Where the bootloader refused the slot that otadata names, the running one gets a valid record first."""
+    send(path)
+    assert [(record.seq, record.state) for record in otadata()] == [(3, _otadata.VALID), (4, _otadata.NEW)]
+
+
 def takes_the_same_version_by_force(path):
     assert refused(path) == ("VERSION", 409)
     assert send(path, force=True)["version"] == "1.0.0"
