@@ -32,7 +32,7 @@ from kit.virtual.chip import Chip
 from kit.virtual.flash import SECTOR, SIZE, Flash
 from kit.virtual.ports import HOST
 
-BENCHES = 4  # boards at a time; each waits more than it works
+BENCHES = 6  # boards at a time; each waits more than it works
 PATIENCE = 60.0  # s for a board to serve a confirmed version; an idle computer needs one
 BLANK = b"\xff" * SECTOR
 UNSETTLED = (otadata.NEW, otadata.PENDING_VERIFY)
@@ -75,6 +75,10 @@ class Recorder(Flash):
         self.journal: list[Operation] = []
         self.needed: set[int] = set()
         self._erased: set[int] = set()
+
+    def content(self) -> State:
+        """Return what is in it now."""
+        return state_of(self._memory[:])
 
     def read(self, address: int, length: int) -> bytes:
         self._need(address, length)
@@ -216,7 +220,7 @@ class Experiment:
         bench.board.install()
         if not bench.settled(*self._slots):
             raise BoardError("The old version does not start.", "Flash it to a virtual board, and look at its console.")
-        start = state_of(bench.flash.read(0, SIZE))
+        start = bench.flash.content()
         bench.flash.load(start)
         answer = bench.update(self.new.data)
         end = time.monotonic() + PATIENCE

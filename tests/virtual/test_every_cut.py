@@ -1,0 +1,237 @@
+"""A reduced update, of a few sectors of app image and the whole application, and what breaks it at every place."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from kit import standin
+from kit.application import firmware_dir
+from kit.base import BaseImage
+from kit.errors import KitError
+from kit.image import make
+from kit.ota import OtaClient
+from kit.table import MICROPYTHON_OTA
+from kit.update_image import UpdateImage, build
+from kit.virtual.cuts import BROKEN, NEW, OLD, Bench, Experiment, State
+from kit.virtual.flash import SECTOR
+
+SEED = 6
+DROM, IRAM = 0x3F400020, 0x40080000
+NVS, OTADATA, OTA_1 = 0x9000, 0xD000, 0x190000
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseImage:
+    """A stand-in whose app image has four sectors."""
+    descriptor = standin.image_set().app[0x20:0x120]
+    app = make([(DROM, descriptor.ljust(SECTOR, b"\x55")), (IRAM, bytes(range(256)) * 32)], IRAM)
+    return BaseImage(standin.bootloader(), MICROPYTHON_OTA, app, is_stand_in=True, name="reduced")
+
+
+@pytest.fixture(scope="module")
+def old(base: BaseImage) -> UpdateImage:
+    return build("1.0.0", base=base)
+
+
+@pytest.fixture(scope="module")
+def experiment(base: BaseImage, old: UpdateImage) -> Iterator[Experiment]:
+    with closing(Experiment(old, build("1.1.0", base=base))) as experiment:
+        yield experiment
+
+
+@pytest.fixture(scope="module")
+def states(experiment: Experiment) -> list[State]:
+    return [state for *_, state in experiment.cuts()]
+
+
+@pytest.fixture(scope="module")
+def last(experiment: Experiment) -> State:
+    """The flash at the end of the update."""
+    state = experiment.start
+    for operation in experiment.journal:
+        state = state.after(operation)
+    return state
+
+
+@pytest.fixture(scope="module")
+def found(experiment: Experiment, states: list[State], last: State) -> list[str]:
+    """What boots after each cut, and without one."""
+    return experiment.outcomes([*states, last])
+
+
+def test_every_cut(experiment: Experiment, found: list[str]):
+    """Old or new, whole, serving, and the next update works."""
+    about = [(number, kind, region) for number, kind, region, _ in experiment.cuts()]
+    assert [where for where, outcome in zip(about, found, strict=False) if outcome == BROKEN] == []
+    assert {region for _, _, region in about} == {"ota_1", "otadata", "nvs"}
+    # Old until set_boot has written its record. From then on new; but once it was started, only if it also confirms.
+    set_boot, probation, *_ = [n for n, (_, kind, region) in enumerate(about) if (kind, region) == ("erase", "otadata")]
+    assert about[set_boot - 1][2] == "ota_1"
+    assert [n for n, outcome in enumerate(found) if outcome == NEW] == [probation, len(about)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cut_in_earnest_leaves_what_the_journal_says(seed: int, experiment: Experiment, wait_until: Callable):
+    number, kind, _, state = random.Random(f"{SEED} {seed}").choice(list(experiment.cuts()))
+
+    def cut(bench: Bench) -> bool:
+        experiment.begin(bench)
+        bench.flash.plant("half_write" if kind == "half write" else "power_cut", number - 1, on=True)
+        with suppress(requests.RequestException):
+            bench.update(experiment.new.data)
+        wait_until(lambda: not bench.flash.powered)
+        return bench.flash.content().sectors == state.sectors
+
+    assert experiment.at_a_bench(cut)
+
+
+def test_two_cuts(experiment: Experiment, found: list[str]):
+    """The second one comes while a board recovers from the first."""
+    chance = random.Random(SEED)
+    twice = []
+    for run in chance.sample(experiment.runs, 10):
+        state = run.state
+        for operation in run.journal[: chance.randrange(1, len(run.journal) + 1)]:
+            state = state.after(operation)
+        twice.append(state)
+    assert BROKEN not in experiment.outcomes(twice)
+
+
+@pytest.fixture(scope="module")
+def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
+    """An update to a version that does not start."""
+    app = shutil.copytree(firmware_dir() / "app", tmp_path_factory.mktemp("crashing") / "app")
+    main = app / "main.py"
+    main.write_text(main.read_text().replace("    asyncio.run(_main())", "    raise OSError"))
+    with closing(Experiment(old, build("1.1.0", base=base, app=app))) as experiment:
+        yield experiment
+
+
+def test_cuts_of_an_update_that_is_rolled_back(rolled_back: Experiment):
+    """Until set_boot it is an update like any other; wherever the power goes after that, the old version comes back."""
+    *_, regions, states = zip(*rolled_back.cuts(), strict=True)
+    after = states[regions.index("otadata") :]
+    assert set(rolled_back.outcomes(random.Random(SEED).sample(after, 10))) == {OLD}
+
+
+def damaged(state: State, address: int) -> State:
+    """Clear the lowest bit that is set from an address on, as it happens to a flash in the course of years."""
+    while not (byte := state.read(address, 1)[0]):
+        address += 1
+    return state.after((address, bytes([byte & (byte - 1)])))
+
+
+@pytest.fixture(scope="module")
+def not_started(experiment: Experiment, states: list[State]) -> State:
+    """The flash before the first start of the new version."""
+    cuts = [(kind, region) for _, kind, region, _ in experiment.cuts()]
+    return states[[n for n, cut in enumerate(cuts) if cut == ("erase", "otadata")][1]]
+
+
+APP_IMAGE, APPLICATION = 0x1800, -1000  # places in an image
+
+
+@pytest.mark.parametrize("place", [APP_IMAGE, APPLICATION])
+def test_a_new_version_that_loses_a_bit_before_its_first_start(place: int, experiment: Experiment, not_started: State):
+    """The old version, whole, runs instead."""
+    assert experiment.run(damaged(not_started, OTA_1 + place % experiment.new.size)).outcome == OLD
+
+
+def test_an_application_that_loses_a_bit_once_confirmed(experiment: Experiment, last: State):
+    assert experiment.run(damaged(last, OTA_1 + experiment.new.size + APPLICATION)).outcome == OLD
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+def test_way_back_after_a_refused_slot(
+    is_confirmed: bool, rolled_back: Experiment, not_started: State, last: State, wait_until: Callable
+):
+    """The bootloader refuses the version that otadata names; the next one, sent then, does not start."""
+
+    def update(bench: Bench) -> tuple[str, str]:
+        bench.start(damaged(last if is_confirmed else not_started, OTA_1 + APP_IMAGE))
+        bench.settled("ota_0")
+        update_to(bench, rolled_back.new, wait_until)
+        info = bench.settled("ota_0", "ota_1")
+        return info["version"], info["image_state"]
+
+    assert rolled_back.at_a_bench(update) == ("1.0.0", "VALID")
+
+
+def update_to(bench: Bench, image: UpdateImage, wait_until: Callable) -> requests.Response:
+    """Send an image, and return the answer; where it is taken, once the board has restarted."""
+    answer = bench.update(image.data)
+    done = len(bench.flash.journal)
+    wait_until(lambda: not answer.ok or len(bench.flash.journal) > done)
+    return answer
+
+
+def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address: int) -> tuple[str, str, str]:
+    """Update with a fault in the flash.
+
+    Returns the error with which the board refuses, or the version that it takes; the version that serves then; and
+    what comes of it once the flash is good again.
+    """
+
+    def update(bench: Bench) -> tuple[str, str, State]:
+        experiment.begin(bench)
+        bench.flash.plant(kind, address, on=True)
+        before = bench.flash.content().read(OTADATA, 2 * SECTOR)
+        answer = update_to(bench, experiment.new, wait_until)
+        if not answer.ok:
+            assert bench.flash.content().read(OTADATA, 2 * SECTOR) == before
+        wait_until(lambda: version(bench))
+        bench.flash.plant(kind, address, on=False)
+        return answer.json().get("error") or answer.json()["version"], version(bench), bench.flash.content()
+
+    error, serves, state = experiment.at_a_bench(update)
+    return error, serves, experiment.outcomes([state])[0]
+
+
+def version(bench: Bench) -> str | None:
+    with suppress(KitError):
+        return OtaClient(bench.board.url, virtual=True).info()["version"]
+
+
+def test_flash_that_fails_in_the_slot(experiment: Experiment, wait_until: Callable):
+    """Wherever it is: refused, the old version serves, and on a good flash the next update works."""
+    data = experiment.new.data
+    application = experiment.new.size - experiment.new.application_length
+    cases = [("stuck_sector", OTA_1 + at) for at in (application - SECTOR, len(data) - 1)]
+    chance = random.Random(SEED)
+    for at in [0, 0x1800, application - SECTOR, len(data) - 1, chance.randrange(len(data))]:
+        at = next(n for n in [*range(at, len(data)), *range(at)] if data[n] != 0xFF)  # where something is programmed
+        cases += [("stuck_bit", OTA_1 + at), ("lying_read", OTA_1 + at)]
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip(cases, pool.map(lambda case: with_fault(experiment, wait_until, *case), cases), strict=True))
+    assert found == dict.fromkeys(cases, ("UPDATE_ERROR_WRITE", "1.0.0", OLD))
+
+
+def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable):
+    """Records of otadata, and settings: whatever the board makes of it, it serves, and the next update works."""
+    cases = [("stuck_sector", address) for address in (OTADATA, OTADATA + SECTOR, NVS, NVS + SECTOR)]
+    used = {address for address, data in experiment.journal if data is not None and address < OTA_1}
+    cases += [("stuck_bit", address) for address in random.Random(SEED).sample(sorted(used), 4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip(cases, pool.map(lambda case: with_fault(experiment, wait_until, *case), cases), strict=True))
+    assert {taken for taken, _, _ in found.values()} == {"1.1.0"}
+    assert {serves for _, serves, _ in found.values()} <= {"1.0.0", "1.1.0"}
+    assert BROKEN not in [outcome for *_, outcome in found.values()]
+
+
+def test_an_application_that_is_damaged_is_refused(experiment: Experiment):
+    data = bytearray(experiment.new.data)
+    data[-experiment.new.application_length // 2] ^= 1
+
+    def update(bench: Bench) -> tuple[int, str]:
+        experiment.begin(bench)
+        answer = bench.update(bytes(data))
+        assert not [at for at, _ in bench.flash.journal if OTADATA <= at < OTADATA + 2 * SECTOR]
+        return answer.status_code, answer.json()["error"]
+
+    assert experiment.at_a_bench(update) == (422, "UPDATE_ERROR_ACTIVATE")
