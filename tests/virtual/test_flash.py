@@ -1,9 +1,14 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kit.board import Board
+from kit.errors import BoardError, UpdateError
+from kit.faults.flash import half_write, lying_read, power_cut, stuck_bit, stuck_sector
+from kit.update_image import UpdateImage, build
 from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError, NoPowerError
 
 
@@ -190,3 +195,91 @@ def test_faults_that_make_no_sense(flash: Flash, fault: tuple):
     flash.erase(0, SECTOR)
     flash.write(0, b"\0")
     assert flash.read(0, 1) == b"\0"
+
+
+OTA_0, OTA_1 = 0x10000, 0x190000
+
+
+@pytest.fixture(scope="session")
+def newer() -> UpdateImage:
+    return build("1.1.0")
+
+
+def version(installed) -> str:
+    info = installed.client().info()
+    return f"{info['version']} {info['running']} {info['image_state']}"
+
+
+def test_power_cut_during_an_upload(installed, newer: UpdateImage, wait_until: Callable):
+    board, ota = installed.board(), installed.client()
+    ota.login()
+    fault = power_cut(board, 120)
+    assert repr(fault) == "the power goes after 120 operations of the flash"
+    with pytest.raises(BoardError):
+        ota.upload(newer)
+    with pytest.raises(BoardError, match="prints nothing"):
+        board.reset()  # no reset line helps
+    fault.remove()
+    assert "URL: " in board.reset()
+    assert version(installed) == "1.0.0 ota_0 VALID"
+    ota.login()
+    ota.upload(newer)
+    assert version(installed) == "1.1.0 ota_1 VALID"
+
+
+def test_power_cut_while_the_kit_flashes(start: Callable, newer: UpdateImage):
+    board = start().board()
+    with power_cut(board, 100), pytest.raises(BoardError):
+        board.flash(newer)
+    board.flash(newer)
+    assert board.read(OTA_0, newer.size) == newer.data
+
+
+def test_a_power_cut_that_never_came(installed):
+    board = installed.board()
+    with power_cut(board, 1000):
+        assert version(installed) == "1.0.0 ota_0 VALID"
+    assert version(installed) == "1.0.0 ota_0 VALID"  # it did not restart either: there is no wait
+
+
+@pytest.mark.parametrize(
+    ("plant", "text"), [(stuck_bit, "a bit at {:#x} stays 1"), (lying_read, "a bit at {:#x} reads wrong")]
+)
+def test_an_update_into_a_flash_that_fails(installed, newer: UpdateImage, plant: Callable, text: str):
+    """The driver reports nothing; the updater reads back, and refuses."""
+    board, ota = installed.board(), installed.client()
+    ota.login()
+    address = OTA_1 + len(newer.data.rstrip(b"\xff")) - 1
+    with plant(board, address) as fault:
+        assert repr(fault) == text.format(address)
+        with pytest.raises(UpdateError, match="UPDATE_ERROR_WRITE"):
+            ota.upload(newer)
+        assert version(installed) == "1.0.0 ota_0 VALID"
+    ota.upload(newer)
+    assert version(installed) == "1.1.0 ota_1 VALID"
+
+
+def test_a_sector_that_stays_as_it_was(installed, newer: UpdateImage):
+    ota = installed.client()
+    for image, running in ((newer, "ota_1"), (build("1.2.0"), "ota_0")):
+        ota.login()
+        ota.upload(image)
+        assert f" {running} " in version(installed)
+    ota.login()
+    with stuck_sector(installed.board(), OTA_1 + 0x30) as fault:
+        assert repr(fault) == "the sector at 0x190030 is not erased"
+        with pytest.raises(UpdateError, match="UPDATE_ERROR_WRITE"):
+            ota.upload(build("1.3.0"))
+    assert version(installed) == "1.2.0 ota_0 VALID"
+
+
+@pytest.mark.parametrize("plant", [power_cut, half_write, stuck_sector, stuck_bit, lying_read])
+def test_a_real_board_has_no_faults_on_request(plant: Callable):
+    with pytest.raises(BoardError, match="virtual"):
+        plant(Board("/dev/null"), 0)
+
+
+@pytest.mark.parametrize("place", [-1, SIZE, "here", None, 0.5])
+def test_a_place_that_does_not_exist(start: Callable, place: object):
+    with pytest.raises(BoardError, match="refuses"):
+        stuck_bit(start().board(), place)

@@ -1,0 +1,153 @@
+"""A power cut at every flash operation of an update of real size, and two at a time (half a minute).
+
+`--mutants` takes the rules out of copies of the firmware, one by one, and says which test then turns red (ten minutes):
+one that stays green would show that nothing here notices.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from kit.faults.cuts import Cut, Cuts
+from kit.standin import image_set
+from kit.update_image import build
+from kit.virtual.cuts import Experiment, State
+
+ROOT = Path(__file__).parents[1]
+SEED, TWICE = 6, 100
+
+ERASE = "        self.target.ioctl(_ERASE, 0)\n        await self._write"
+COMMIT = """        self.progress["phase"] = "verify"
+        await self._verify(size, digest)
+        self._lap("verify")
+        self.progress["phase"] = "commit"
+        self._commit(size)
+"""
+SET_BOOT = "            self.target.set_boot()\n"
+CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
+ON_PROBATION = "    try:\n        await asyncio.wait_for(_start"
+UPDATER, MAIN, SLOT = "firmware/app/updater.py", "firmware/app/main.py", "firmware/slot.py"
+# rule, file, what stands there, what the mutant has in its place
+MUTANTS = (
+    ("2: first sector not erased first", UPDATER, ERASE, "        await self._write"),
+    ("2: first sector written first", UPDATER, ERASE, ERASE.replace("ioctl(_ERASE, 0)", "writeblocks(0, self._first)")),
+    ("3: slot not read back", UPDATER, "if sha.digest() != digest:", "if False:"),
+    ("3: first sector not read back", UPDATER, "if self._buffer != self._first:", "if False:"),
+    (
+        "3: application not checked",
+        UPDATER,
+        "start, length = slot.check(self._read, size, self._buffer)",
+        "start, length, _ = slot.find(self._read, size)",
+    ),
+    (
+        "3: committed before verified",
+        UPDATER,
+        COMMIT,
+        "        self._commit(size)\n        await self._verify(size, digest)\n",
+    ),
+    (
+        "3: set_boot before the first sector",
+        UPDATER,
+        "        try:\n            self.target.writeblocks(0, self._first, 0)",
+        "        try:\n            self._set_boot()\n            self.target.writeblocks(0, self._first, 0)",
+    ),
+    ("3: set_boot twice", UPDATER, SET_BOOT, SET_BOOT * 2),
+    ("4: no hash at the start", SLOT, CHECK, "offset, length, _ = find(reader(partition), partition.info()[3])"),
+    (
+        "confirm at every start, whatever runs",
+        MAIN,
+        "    _show_access()\n    await feeder",
+        "    Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n    await feeder",
+    ),
+    ("confirm before the self-test", MAIN, ON_PROBATION, "    _confirm()\n" + ON_PROBATION),
+    ("never confirm", MAIN, "    _confirm()\n", ""),
+    (
+        "no way back after a refused slot",
+        UPDATER,
+        "if Partition(Partition.BOOT).info() != self.running.info():",
+        "if False:",
+    ),
+    ("no other slot after a damaged application", "firmware/starts.py", "and _set_boot_other()", "and False"),
+    (
+        "bootloader starts NEW again and again",
+        "kit/virtual/bootloader.py",
+        "if record.state == otadata.NEW:",
+        "if False:",
+    ),
+    (
+        "bootloader never gives up",
+        "kit/virtual/bootloader.py",
+        "if record.state == otadata.PENDING_VERIFY:",
+        "if False:",
+    ),
+)
+
+
+def full() -> None:
+    base = image_set()
+    started = time.perf_counter()
+    with closing(Experiment(build("1.0.0", base=base), build("1.1.0", base=base))) as experiment:
+        *about, states = zip(*experiment.cuts(), strict=True)
+        cuts = Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))
+        print(cuts)
+        print(f"{len(experiment.journal)} operations, {len(experiment.runs)} boards started: ", end="")
+        print(f"{time.perf_counter() - started:.0f} s\n")
+        found = Counter(experiment.outcomes(twice(experiment)))
+        print(f"a second cut while a board recovers, {TWICE} places by chance: {dict(found)}")
+        print(f"{len(experiment.runs)} boards started: {time.perf_counter() - started:.0f} s")
+
+
+def twice(experiment: Experiment) -> list[State]:
+    chance = random.Random(SEED)
+    states = []
+    for _ in range(TWICE):
+        run = chance.choice(experiment.runs)
+        state = run.state
+        for operation in run.journal[: chance.randrange(1, len(run.journal) + 1)]:
+            state = state.after(operation)
+        states.append(state)
+    return states
+
+
+def mutant(file: str, there: str, instead: str) -> str:
+    """Return the first test that turns red on a changed copy, or what pytest says when none does."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        tree = Path(name)
+        for part in ("kit", "firmware", "tests"):
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        change(tree / file, there, instead)
+        change(tree / "kit/virtual/cuts.py", "PATIENCE = 60.0", "PATIENCE = 15.0")
+        command = [sys.executable, "-m", "pytest", "-qx", "--tb=line", "tests/virtual/test_every_cut.py"]
+        environment = os.environ | {"PYTHONPATH": name, "CI": "true"}
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        red = re.search(r"^(FAILED|ERROR) .*?::(\S+)", done.stdout, re.MULTILINE)
+        return red[2] if red else f"GREEN: {done.stdout.splitlines()[-1]}"
+
+
+def change(path: Path, there: str, instead: str) -> None:
+    source = path.read_text()
+    assert there in source, (path.name, there)
+    path.write_text(source.replace(there, instead))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--mutants", action="store_true", help="take the rules out, one by one")
+    if not parser.parse_args().mutants:
+        return full()
+    for rule, *changed in MUTANTS:
+        print(f"{rule:<44} {mutant(*changed)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
