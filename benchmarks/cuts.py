@@ -36,6 +36,9 @@ SET_BOOT = "            self.target.set_boot()\n"
 CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
 ON_PROBATION = "    try:\n        await asyncio.wait_for(_start"
 UPDATER, MAIN, SLOT = "firmware/app/updater.py", "firmware/app/main.py", "firmware/slot.py"
+BOOTLOADER = "kit/virtual/bootloader.py"
+FIRST = "        try:\n            self.target.writeblocks(0, self._first, 0)"
+SERVES = "    _show_access()\n    await feeder"
 # rule, file, what stands there, what the mutant has in its place
 MUTANTS = (
     ("2: first sector not erased first", UPDATER, ERASE, "        await self._write"),
@@ -57,38 +60,23 @@ MUTANTS = (
     (
         "3: set_boot before the first sector",
         UPDATER,
-        "        try:\n            self.target.writeblocks(0, self._first, 0)",
-        "        try:\n            self._set_boot()\n            self.target.writeblocks(0, self._first, 0)",
+        FIRST,
+        FIRST.replace("try:\n", "try:\n            self._set_boot()\n"),
     ),
     ("3: set_boot twice", UPDATER, SET_BOOT, SET_BOOT * 2),
     ("4: no hash at the start", SLOT, CHECK, "offset, length, _ = find(reader(partition), partition.info()[3])"),
     (
         "confirm at every start, whatever runs",
         MAIN,
-        "    _show_access()\n    await feeder",
-        "    Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n    await feeder",
+        SERVES,
+        "    Partition.mark_app_valid_cancel_rollback()\n" + SERVES,
     ),
     ("confirm before the self-test", MAIN, ON_PROBATION, "    _confirm()\n" + ON_PROBATION),
     ("never confirm", MAIN, "    _confirm()\n", ""),
-    (
-        "no way back after a refused slot",
-        UPDATER,
-        "if Partition(Partition.BOOT).info() != self.running.info():",
-        "if False:",
-    ),
+    ("no way back after a refused slot", UPDATER, "if Partition(Partition.BOOT).info() !=", "if False and not"),
     ("no other slot after a damaged application", "firmware/starts.py", "and _set_boot_other()", "and False"),
-    (
-        "bootloader starts NEW again and again",
-        "kit/virtual/bootloader.py",
-        "if record.state == otadata.NEW:",
-        "if False:",
-    ),
-    (
-        "bootloader never gives up",
-        "kit/virtual/bootloader.py",
-        "if record.state == otadata.PENDING_VERIFY:",
-        "if False:",
-    ),
+    ("bootloader starts NEW again and again", BOOTLOADER, "if record.state == otadata.NEW:", "if False:"),
+    ("bootloader never gives up", BOOTLOADER, "if record.state == otadata.PENDING_VERIFY:", "if False:"),
 )
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 import requests
@@ -107,17 +108,24 @@ def test_two_cuts(experiment: Experiment, found: list[str]):
     assert BROKEN not in experiment.outcomes(twice)
 
 
+def changed(folder: Path, *changes: tuple[str, str, str]) -> Path:
+    """Return a folder with the firmware's application in which texts are replaced: file, old text, new text."""
+    shutil.copytree(firmware_dir() / "app", folder)
+    for name, there, instead in changes:
+        source = (folder / name).read_text()
+        assert there in source
+        (folder / name).write_text(source.replace(there, instead))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
     """An update to a version that starts, and does not answer."""
-    app = shutil.copytree(firmware_dir() / "app", tmp_path_factory.mktemp("mute") / "app")
-    for name, old_text, new_text in (
+    app = changed(
+        tmp_path_factory.mktemp("mute") / "app",
         ("main.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"),
         ("web.py", "def info():\n", "def info():\n    raise OSError\n"),
-    ):
-        source = (app / name).read_text()
-        assert old_text in source
-        (app / name).write_text(source.replace(old_text, new_text))
+    )
     with closing(Experiment(old, build("1.1.0", base=base, app=app))) as experiment:
         yield experiment
 
@@ -136,20 +144,18 @@ def damaged(state: State, address: int) -> State:
     return state.after((address, bytes([byte & (byte - 1)])))
 
 
-@pytest.fixture(scope="module")
-def not_started(experiment: Experiment, states: list[State]) -> State:
-    """The flash before the first start of the new version."""
-    cuts = [(kind, region) for _, kind, region, _ in experiment.cuts()]
-    return states[[n for n, cut in enumerate(cuts) if cut == ("erase", "otadata")][1]]
+def before_first_start(experiment: Experiment) -> State:
+    """The flash when set_boot is over: the second record to be erased is the bootloader's."""
+    return [state for _, kind, region, state in experiment.cuts() if (kind, region) == ("erase", "otadata")][1]
 
 
 APP_IMAGE, APPLICATION = 0x1800, -1000  # places in an image
 
 
 @pytest.mark.parametrize("place", [APP_IMAGE, APPLICATION])
-def test_a_new_version_that_loses_a_bit_before_its_first_start(place: int, experiment: Experiment, not_started: State):
+def test_a_new_version_that_loses_a_bit_before_its_first_start(place: int, experiment: Experiment):
     """The old version, whole, runs instead."""
-    assert experiment.run(damaged(not_started, OTA_1 + place % experiment.new.size)).outcome == OLD
+    assert experiment.run(damaged(before_first_start(experiment), OTA_1 + place % experiment.new.size)).outcome == OLD
 
 
 def test_an_application_that_loses_a_bit_once_confirmed(experiment: Experiment, last: State):
@@ -158,12 +164,12 @@ def test_an_application_that_loses_a_bit_once_confirmed(experiment: Experiment, 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])
 def test_way_back_after_a_refused_slot(
-    is_confirmed: bool, rolled_back: Experiment, not_started: State, last: State, wait_until: Callable
+    is_confirmed: bool, experiment: Experiment, rolled_back: Experiment, last: State, wait_until: Callable
 ):
     """The bootloader refuses the version that otadata names; the next one, sent then, does not answer."""
 
     def update(bench: Bench) -> tuple[str, str]:
-        bench.start(damaged(last if is_confirmed else not_started, OTA_1 + APP_IMAGE))
+        bench.start(damaged(last if is_confirmed else before_first_start(experiment), OTA_1 + APP_IMAGE))
         bench.settled("ota_0")
         update_to(bench, rolled_back.new, wait_until)
         info = bench.settled("ota_0", "ota_1")
@@ -244,3 +250,26 @@ def test_an_application_that_is_damaged_is_refused(experiment: Experiment):
         return answer.status_code, answer.json()["error"]
 
     assert experiment.at_a_bench(update) == (422, "UPDATE_ERROR_ACTIVATE")
+
+
+# More of these, which take minutes: benchmarks/cuts.py --mutants
+
+
+def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, tmp_path: Path):
+    there = "        self.target.ioctl(_ERASE, 0)\n        await"
+    instead = "        self.target.writeblocks(0, self._first)\n        await"
+    app = changed(tmp_path / "app", ("updater.py", there, instead))
+    old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
+    with closing(Experiment(old, new)) as experiment:
+        *_, regions, states = zip(*experiment.cuts(), strict=True)
+        writing = states[: regions.index("otadata")]
+        assert BROKEN in experiment.outcomes(writing[-10:-5])  # the app image is whole, the application is not
+
+
+def test_notices_an_application_that_confirms_whatever_runs(base: BaseImage, tmp_path: Path):
+    blind = "    Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n"
+    app = changed(tmp_path / "app", ("main.py", "    _show_access()\n    await", f"{blind}    await"))
+    old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
+    with closing(Experiment(old, new)) as experiment:
+        state = damaged(before_first_start(experiment), OTA_1 + APP_IMAGE)
+        assert experiment.run(state).outcome == BROKEN
