@@ -164,26 +164,18 @@ def test_an_application_that_loses_a_bit_once_confirmed(experiment: Experiment, 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])
 def test_way_back_after_a_refused_slot(
-    is_confirmed: bool, experiment: Experiment, rolled_back: Experiment, last: State, wait_until: Callable
+    is_confirmed: bool, experiment: Experiment, rolled_back: Experiment, last: State
 ):
     """The bootloader refuses the version that otadata names; the next one, sent then, does not answer."""
 
     def update(bench: Bench) -> tuple[str, str]:
         bench.start(damaged(last if is_confirmed else before_first_start(experiment), OTA_1 + APP_IMAGE))
         bench.settled("ota_0")
-        update_to(bench, rolled_back.new, wait_until)
+        assert bench.update(rolled_back.new.data).ok
         info = bench.settled("ota_0", "ota_1")
         return info["version"], info["image_state"]
 
     assert rolled_back.at_a_bench(update) == ("1.0.0", "VALID")
-
-
-def update_to(bench: Bench, image: UpdateImage, wait_until: Callable) -> requests.Response:
-    """Send an image, and return the answer; where it is taken, once the board has restarted."""
-    answer = bench.update(image.data)
-    done = len(bench.flash.journal)
-    wait_until(lambda: not answer.ok or len(bench.flash.journal) > done)
-    return answer
 
 
 def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address: int) -> tuple[str, str, str]:
@@ -197,7 +189,7 @@ def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address:
         experiment.begin(bench)
         bench.flash.plant(kind, address, on=True)
         before = bench.flash.content().read(OTADATA, 2 * SECTOR)
-        answer = update_to(bench, experiment.new, wait_until)
+        answer = bench.update(experiment.new.data)
         if not answer.ok:
             assert bench.flash.content().read(OTADATA, 2 * SECTOR) == before
         wait_until(lambda: version(bench))
