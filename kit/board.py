@@ -42,7 +42,7 @@ BOARD_URL = re.compile(r"URL: (http://\S+)")
 SALT_SIZE = 16
 DEFAULT_PASSWORD, PASSWORD_LENGTHS = "admin123", range(8, 65)  # as firmware/app/auth.py takes them
 FIRST_VERSION = "1.0.0"
-LESSONS = 2
+LESSONS = 4
 
 # The settings go to NVS, which survives updates; esp32.NVS has blobs and 32-bit numbers only.
 STORE_SETTINGS = """

@@ -1,8 +1,9 @@
-"""Faults made on purpose: links and flash that fail, damaged images, and what came of them."""
+"""Faults made on purpose: links that fail, damaged images, flash that fails, power cuts, and what came of them."""
 
 from importlib import import_module
 
 from kit.faults.client import another_upload as another_upload
+from kit.faults.cuts import every_cut as every_cut
 from kit.faults.damage import *  # noqa: F403
 from kit.faults.flash import half_write as half_write
 from kit.faults.flash import lying_read as lying_read

@@ -56,9 +56,9 @@ class Cuts:
 
     def plot(self) -> Figure:
         """Draw the outcomes as a strip, one stripe for each cut."""
-        from kit.figures import heat_strip
+        from kit.faults.figures import heat_strip
 
-        return heat_strip(self.cuts)
+        return heat_strip([("slot" if cut.region.startswith("ota_") else cut.region, cut.outcome) for cut in self.cuts])
 
 
 def every_cut(app: str | Path | None = None) -> Cuts:

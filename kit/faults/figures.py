@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OUTCOME_COLORS = {REFUSED: BLUE, KEPT: GREEN, ROLLED_BACK: ORANGE, NEW: PURPLE, SILENT: RED}
 CUT_COLORS = {"old": BLUE, "new": ORANGE, "broken": "black"}
-REGION_COLORS = {"slot": PALE, "otadata": GREEN, "NVS": PURPLE, "vfs": RED}
+REGION_COLORS = {"slot": PALE, "otadata": GREEN, "nvs": PURPLE, "vfs": RED}
 COLUMNS = 100  # cells side by side in the heat strip
 BAND, LINE = 2, 8  # height of the mark of the region, and of a line of cells with it and a gap
 
@@ -64,7 +64,7 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
     """Draw a cell for each flash operation of an update on a virtual board at which the power was cut, in order.
 
     Args:
-        results: the region of the operation ("slot", "otadata", "NVS", "vfs"), and what the board started afterwards
+        results: the region of the operation ("slot", "otadata", "nvs", "vfs"), and what the board started afterwards
             ("old", "new", "broken").
     """
     columns = min(COLUMNS, len(results))
@@ -74,9 +74,10 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
         line, column = divmod(number, columns)
         strip = grid[line * LINE : (line + 1) * LINE - 1, column]
         strip[:BAND], strip[BAND:] = to_rgb(REGION_COLORS[region]), to_rgb(CUT_COLORS[outcome])
+    regions = {region for region, _ in results}
     counts, height = Counter(outcome for _, outcome in results), 1.4 + 0.5 * lines
     place = {"left": 0.06, "right": 0.98, "top": 1 - 0.6 / height, "bottom": 0.8 / height}
-    with titled_figure(f"Power cut at each of {len(results):,} flash operations", True, height) as figure:
+    with titled_figure(f"The power cut at {len(results):,} moments of an update", True, height) as figure:
         axes = figure.subplots(gridspec_kw=place)
         axes.imshow(grid, aspect="auto", interpolation="nearest")
         axes.set_yticks([line * LINE + 4 for line in range(lines)], [line * columns + 1 for line in range(lines)])
@@ -84,7 +85,7 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         keys = [Patch(color=CUT_COLORS[name], label=f"{name} {counts[name]:,}") for name in CUT_COLORS]
-        keys += [Patch(color=color, label=name) for name, color in REGION_COLORS.items()]
+        keys += [Patch(color=color, label=name) for name, color in REGION_COLORS.items() if name in regions]
         figure.legend(handles=keys, loc="lower center", ncols=len(keys), frameon=False, handlelength=1, columnspacing=1)
     return figure
 

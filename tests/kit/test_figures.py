@@ -33,7 +33,7 @@ OUTCOMES = [
     Outcome("Power cut in set_boot", NEW, "BoardError", "1.1.0-rc.1 in ota_1", 3.0),
     Outcome("Confirms too early", SILENT, "", "nothing", 90.0),
 ]
-CUTS = [("slot", "old")] * 340 + [("otadata", "old"), ("otadata", "new"), ("NVS", "new"), ("vfs", "broken")]
+CUTS = [("slot", "old")] * 340 + [("otadata", "old"), ("otadata", "new"), ("nvs", "new"), ("vfs", "broken")]
 
 
 def words(figure: Figure) -> str:
@@ -204,8 +204,8 @@ def test_heat_strip_has_a_cell_for_each_operation(count):
         [outcome for _, outcome in cuts].index(outcome) for outcome in dict.fromkeys(outcome for _, outcome in cuts)
     ]
     text = words(figure)
-    assert f"Power cut at each of {count:,} flash operations" in text
-    assert {"broken 1", "new 2" if count > 2 else "new 1", "slot", "otadata", "NVS", "vfs"} <= set(text.split("\n"))
+    assert f"The power cut at {count:,} moments of an update" in text
+    assert {"broken 1", "new 2" if count > 2 else "new 1", *(region for region, _ in cuts)} <= set(text.split("\n"))
     assert "virtual board" in text
     assert overlaps(figure) == []
 
