@@ -34,8 +34,9 @@ COMMIT = """        self.progress["phase"] = "verify"
 """
 SET_BOOT = "            self.target.set_boot()\n"
 CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
-ON_PROBATION = "    try:\n        await asyncio.wait_for(_start"
+ON_PROBATION = "    try:\n        await asyncio.wait_for(start"
 UPDATER, MAIN, SLOT = "firmware/app/updater.py", "firmware/app/main.py", "firmware/slot.py"
+SELF_TEST = "firmware/app/self_test.py"
 BOOTLOADER = "kit/virtual/bootloader.py"
 FIRST = "        try:\n            self.target.writeblocks(0, self._first, 0)"
 SERVES = "    _show_access()\n    await feeder"
@@ -70,10 +71,10 @@ MUTANTS = (
         "confirm at every start, whatever runs",
         MAIN,
         SERVES,
-        "    Partition.mark_app_valid_cancel_rollback()\n" + SERVES,
+        "    slot.Partition.mark_app_valid_cancel_rollback()\n" + SERVES,
     ),
-    ("confirm before the self-test", MAIN, ON_PROBATION, "    _confirm()\n" + ON_PROBATION),
-    ("never confirm", MAIN, "    _confirm()\n", ""),
+    ("confirm before the self-test", SELF_TEST, ON_PROBATION, "    _confirm()\n" + ON_PROBATION),
+    ("never confirm", SELF_TEST, "    _confirm()\n", ""),
     ("no way back after a refused slot", UPDATER, "if Partition(Partition.BOOT).info() !=", "if False and not"),
     ("no other slot after a damaged application", "firmware/starts.py", "and _set_boot_other()", "and False"),
     ("bootloader starts NEW again and again", BOOTLOADER, "if record.state == otadata.NEW:", "if False:"),

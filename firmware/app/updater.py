@@ -20,20 +20,11 @@ _ERASE = const(6)  # ioctl of a block device: erase one block
 
 
 class Updater:
-    """Writes `target`, the slot after `running`, None where there is none.
+    """Takes one update into the target slot of an Ota, whose progress it keeps."""
 
-    `progress` is what GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
-    """
-
-    def __init__(self, running):
-        self.running = running
-        self.target = slot.other(running)
-        self.version = image.describe(running)["version"]
-        self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
-        self.token = None
-
-    def is_busy(self):
-        return self.progress["phase"] != "idle"
+    def __init__(self, ota):
+        self.is_busy = ota.is_busy
+        self.running, self.target, self.progress = ota.running, ota.target, ota.progress
 
     async def receive(self, body, size, force=False, sha256=None, md5=None):
         """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
@@ -57,7 +48,6 @@ class Updater:
         except UpdateError as error:
             raise self._failed(error)
         finally:
-            self._first = self._buffer = None
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
 
@@ -83,7 +73,7 @@ class Updater:
         await self._fill(body, self._first, min(size, _SECTOR))
         found = image.judge(self._first, size)
         if not force:
-            image.check_version(found["version"], self.version)
+            image.check_version(found["version"], image.describe(self.running)["version"])
 
         self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))

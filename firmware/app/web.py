@@ -13,29 +13,29 @@ import slot
 import wifi
 from errors import HttpError, UpdateError
 from esp32 import Partition
+from ota import Ota
 from server import Server, fields
-from updater import Updater
 
 _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
 pins = None  # of LED and progress
-updater = Updater(Partition(Partition.RUNNING))
-about = image.describe(updater.running)
+ota = Ota(Partition(Partition.RUNNING))
+about = image.describe(ota.running)
 _started = time.time()
-_size = sum(slot.find(slot.reader(updater.running), updater.running.info()[3])[:2])  # with the application
+_size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
 def info():
     """Return what GET /info answers."""
-    target = updater.target
-    state, cause = slot.state(updater.running), machine.reset_cause()
+    target = ota.target
+    state, cause = slot.state(ota.running), machine.reset_cause()
     return {
         "name": about["project"],
         "version": about["version"],
         "build": about["build"],
         "chip": "ESP32 (virtual)" if image.is_virtual() else "ESP32",
-        "running": updater.running.info()[4],
+        "running": ota.running.info()[4],
         "boot": Partition(Partition.BOOT).info()[4],
         "next": target and target.info()[4],
         "image_state": _STATES[state] if state < len(_STATES) else "UNDEFINED",
@@ -54,19 +54,19 @@ def _is_browser(request):
     return "text/html" in request.headers.get("Accept", "")
 
 
-def _load(name):
+def load(name):
     """Return a module that is seldom needed, and forget it: in between it takes no memory."""
     __import__(name)
     return sys.modules.pop(name)
 
 
-for _name in ("led", "multipart", "page", "rollback"):
-    _load(_name)  # a mistake in it ends this start, before the version is confirmed
+for _name in ("led", "multipart", "page", "rollback", "updater"):
+    load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
 def _refuse(request, error):
     if _is_browser(request):
-        return _load("page").message(error.message, error.advice, error.status, error.headers)
+        return load("page").message(error.message, error.advice, error.status, error.headers)
     return error.body(), error.status, error.headers
 
 
@@ -77,11 +77,11 @@ def _need_token(request):
 
 
 async def index(request):
-    return _load("page").index(info(), auth.is_token(auth.token_of(request)))
+    return load("page").index(info(), auth.is_token(auth.token_of(request)))
 
 
 async def file(request):
-    return _load("page").file(request.path)
+    return load("page").file(request.path)
 
 
 async def get_info(request):
@@ -112,7 +112,7 @@ async def change_password(request):
 
 async def restart(request):
     _need_token(request)
-    if updater.is_busy():
+    if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
     _restart_soon()
     return {"message": "The board restarts."}
@@ -120,21 +120,21 @@ async def restart(request):
 
 async def roll_back(request):
     _need_token(request)
-    answer = _load("rollback").select(updater)
+    answer = load("rollback").select(ota)
     _restart_soon()
     return answer
 
 
 async def config(request):
     _need_token(request)
-    return await _load("config").answer(request)
+    return await load("config").answer(request)
 
 
 async def progress(request):
-    is_uploader = updater.is_busy() and auth.token_of(request) == updater.token
+    is_uploader = ota.is_busy() and auth.token_of(request) == ota.token
     if not (is_uploader or auth.is_basic(request)):
         _need_token(request)
-    return updater.progress
+    return ota.progress
 
 
 async def update_page(request):
@@ -146,14 +146,14 @@ async def update(request):
     if not auth.is_basic(request):
         _need_token(request)
     body, size, sha256, md5 = await _announced(request)
-    if not updater.is_busy():
-        updater.token = auth.token_of(request) or None
-    receiving = updater.receive(body, size, request.args.get("force") == "1", sha256, md5)
-    result = await _load("led").show(receiving, updater.progress, *pins)
+    if not ota.is_busy():
+        ota.token = auth.token_of(request) or None
+    receiving = load("updater").Updater(ota).receive(body, size, request.args.get("force") == "1", sha256, md5)
+    result = await load("led").show(receiving, ota.progress, *pins)
     _restart_soon()
     if _is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return _load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=/"})
+        return load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=/"})
     return result
 
 
@@ -167,7 +167,7 @@ async def _announced(request):
     body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
     size = body.left
     if (request.content_type or "").startswith("multipart/form-data"):
-        body, sha256 = await _load("multipart").open_file(body, request.content_type), ""
+        body, sha256 = await load("multipart").open_file(body, request.content_type), ""
         size = body.size
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:

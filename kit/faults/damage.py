@@ -28,7 +28,7 @@ CONFIRM = "from esp32 import Partition\n\nPartition.mark_app_valid_cancel_rollba
 CRASH = "raise RuntimeError('crashed on purpose')\n"
 # The watchdog runs already, for a minute; five seconds are enough to see it
 HANG = "import machine\n\nmachine.WDT(timeout=5000)\nwhile True:\n    pass\n"
-NO_CONFIRM = "\n\ndef _confirm():\n    pass\n"  # behind the definition of the same name
+NO_CONFIRM = "import self_test\n\nself_test._confirm = lambda: None\n"
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,33 +116,33 @@ def with_damaged_application(image: UpdateImage | bytes) -> Damaged:
 
 def crashing(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that crashes when it is started."""
-    return _misbehaving(version, board, "crashes at its start", before=CRASH)
+    return _misbehaving(version, board, "crashes at its start", CRASH)
 
 
 def hanging(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that sets the watchdog to 5 seconds, and then hangs when it is started."""
-    return _misbehaving(version, board, "hangs at its start", before=HANG)
+    return _misbehaving(version, board, "hangs at its start", HANG)
 
 
 def never_confirming(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that works, but does not confirm itself."""
-    return _misbehaving(version, board, "never confirms itself", after=NO_CONFIRM)
+    return _misbehaving(version, board, "never confirms itself", NO_CONFIRM)
 
 
 def blindly_confirming(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that works, and that at every start marks whatever otadata follows as valid, as first thing."""
-    return _misbehaving(version, board, "confirms at every start, without a test", before=CONFIRM)
+    return _misbehaving(version, board, "confirms at every start, without a test", CONFIRM)
 
 
 def confirming_too_early(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that confirms itself as first thing, and then crashes."""
-    return _misbehaving(version, board, "confirms itself without a test, and then crashes", before=CONFIRM + CRASH)
+    return _misbehaving(version, board, "confirms itself without a test, and then crashes", CONFIRM + CRASH)
 
 
-def _misbehaving(version: str, board: Board | None, fault: str, before: str = "", after: str = "") -> UpdateImage:
+def _misbehaving(version: str, board: Board | None, fault: str, before: str) -> UpdateImage:
     with TemporaryDirectory() as folder:
         main = new_app(Path(folder) / "app") / "main.py"
-        main.write_text(before + main.read_text(encoding="utf-8") + after, encoding="utf-8")
+        main.write_text(before + main.read_text(encoding="utf-8"), encoding="utf-8")
         return Misbehaving(**vars(build(version, board=board, app=main.parent)), fault=fault)
 
 

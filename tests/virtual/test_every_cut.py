@@ -123,7 +123,7 @@ def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.Temp
     """An update to a version that starts, and does not answer."""
     app = changed(
         tmp_path_factory.mktemp("mute") / "app",
-        ("main.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"),
+        ("self_test.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"),
         ("web.py", "def info():\n", "def info():\n    raise OSError\n"),
     )
     with closing(Experiment(old, build("1.1.0", base=base, app=app))) as experiment:
@@ -259,7 +259,7 @@ def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, 
 
 
 def test_notices_an_application_that_confirms_whatever_runs(base: BaseImage, tmp_path: Path):
-    blind = "    Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n"
+    blind = "    slot.Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n"
     app = changed(tmp_path / "app", ("main.py", "    _show_access()\n    await", f"{blind}    await"))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
     with closing(Experiment(old, new)) as experiment:

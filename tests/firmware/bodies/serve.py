@@ -39,6 +39,7 @@ def serve(port, *options):
     import auth
     import config
     import main
+    import self_test
     import server
     import web
 
@@ -53,11 +54,11 @@ def serve(port, *options):
     if values["password"]:
         nvs.set_blob("password", SALT + auth.hash_password(values["password"], SALT))
     nvs.commit()
-    main.PORT = int(port)
-    main._TEST_SECONDS, main._FEED_SECONDS = values["test"], values["feed"]
+    self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
+    main._FEED_SECONDS = values["feed"]
     server.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
-        web._restart_soon = lambda: web.updater.progress.update({"phase": "idle"})
+        web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
     if values["broken"]:
         web.info = None
     web.app.handlers["GET /inside"] = inside

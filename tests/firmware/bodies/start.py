@@ -28,9 +28,9 @@ def serve(port, stored_password, running, restarts=1):
 
     def run_on_port(main):
         web = sys.modules["web"]
-        sys.modules["main"].PORT = int(port)
+        __import__("self_test").PORT = int(port)
         if not int(restarts):
-            web._restart_soon = lambda: web.updater.progress.update({"phase": "idle"})
+            web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
 
         async def show(name):
             while web.app._clients:

@@ -7,9 +7,9 @@ import os
 import _appimage
 import _chip
 import _otadata
+import _upload
 import image
 import slot
-import updater
 import web
 from _expect import error_of
 from _upload import otadata, refused, send
@@ -66,7 +66,7 @@ def restart():
     """As after a reset with the old version running: buffers and phases new, otadata as it was at first."""
     _chip.erase(OTADATA + 0x1000, 0x1000)
     _chip.operations = 0
-    web.updater = web.Updater(Partition(Partition.RUNNING))
+    web.ota = web.Ota(Partition(Partition.RUNNING))
 
 
 def trial(path):
@@ -86,7 +86,7 @@ def test_takes_an_image(path):
     assert has_image(path, OTA_1)
     assert active() == (1, _otadata.NEW)
     size = answer["bytes"]
-    assert web.updater.progress == {
+    assert web.ota.progress == {
         "phase": "restart",
         "received": size,
         "written": size,
@@ -107,25 +107,23 @@ def test_writes_the_first_sector_last(path):
 
 def test_is_busy_until_the_restart(path):
     send(path)
-    progress = dict(web.updater.progress)
+    progress = dict(web.ota.progress)
     error = error_of(UpdateError, send, path)
     assert (error.name, error.status) == ("UPDATE_ERROR_BUSY", 409)
-    assert web.updater.progress == progress
+    assert web.ota.progress == progress
 
 
-def test_has_buffers_only_while_an_update_runs(path):
-    """No memory for them is a refusal like others."""
+def test_no_memory_for_buffers_is_a_refusal_like_others(path):
 
     def bytearray_without_memory(n):
         raise MemoryError
 
-    updater.bytearray = bytearray_without_memory
+    _upload.updater.bytearray = bytearray_without_memory
     _chip.log = []
     assert refused(path) == ("BUSY", 409)
     assert not _chip.log
-    del updater.bytearray
+    del _upload.updater.bytearray
     send(path)
-    assert not any([type(value) is bytearray for value in web.updater.__dict__.values()])  # noqa: C419
 
 
 def test_refuses_the_same_and_older_versions(path):

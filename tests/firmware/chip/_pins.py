@@ -3,13 +3,15 @@
 
 import _chip
 
+OUT = 3  # mode
 levels = []  # (GPIO, level) of each change of an output, in order
 held = None  # GPIO of the button that somebody holds
 pwm = []  # what was done with PWM
 
 
-def record(number, level):
-    levels.append((number, level))
+def record(number, level, mode):
+    if mode == OUT:
+        levels.append((number, level))
 
 
 _chip.pin = record

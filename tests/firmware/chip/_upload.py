@@ -6,6 +6,7 @@ import os
 
 import _chip
 import _otadata
+import updater
 import web
 from errors import UpdateError
 
@@ -40,7 +41,7 @@ class Upload:
 def send(path, size=None, force=False, sha256=None, md5=None, **how):
     """Give an image to the updater; return its answer."""
     body = Upload(path, **how)
-    return asyncio.run(web.updater.receive(body, body.size if size is None else size, force, sha256, md5))
+    return asyncio.run(updater.Updater(web.ota).receive(body, body.size if size is None else size, force, sha256, md5))
 
 
 def refused(path, **how):
@@ -53,8 +54,8 @@ def refused(path, **how):
     else:
         raise AssertionError("not refused: %r" % answer)
     assert error.message[-1] == error.advice[-1] == "."
-    assert web.updater.progress["error"] == error.name
-    assert web.updater.progress["phase"] == "idle"
+    assert web.ota.progress["error"] == error.name
+    assert web.ota.progress["phase"] == "idle"
     assert otadata() == before
     return error.name[len("UPDATE_ERROR_") :], error.status
 

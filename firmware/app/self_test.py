@@ -1,0 +1,63 @@
+"""Start the web server, and test a version that is on probation. Loaded when it is needed."""
+
+import asyncio
+
+import slot
+import watchdog
+import web
+import wifi
+from esp32 import Partition
+
+PORT = 80
+_TEST_SECONDS = 60  # within which a new version must have passed its self-test
+_ANSWER_SECONDS = 5
+_FAILURES = (OSError, slot.SlotError, asyncio.TimeoutError)
+
+
+# The bootloader goes back to the old version unless this one confirms.
+async def start_on_probation(chosen):
+    try:
+        await asyncio.wait_for(start(chosen), _TEST_SECONDS)
+        slot.check(slot.reader(web.ota.running), web.ota.running.info()[3], bytearray(slot.SECTOR))
+    except _FAILURES as error:
+        print("Self-test failed: {}".format(str(error) or f"no answer within {_TEST_SECONDS} s"))
+        return slot.roll_back()
+    _confirm()
+
+
+# Return once the board answers at its own address.
+async def start(chosen):
+    await wifi.connect(chosen)
+    web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
+    web.app.serving = asyncio.create_task(web.app.start_server(port=PORT))
+    while not await _answers():
+        await asyncio.sleep(0.1)
+
+
+async def _answers():
+    """Tell whether this board's own GET /info succeeds."""
+    try:
+        return b" 200 " in await asyncio.wait_for(_ask(), _ANSWER_SECONDS)
+    except _FAILURES:
+        return False
+
+
+async def _ask():
+    """Return the status line of the board's own GET /info."""
+    reader, writer = await asyncio.open_connection(wifi.ip(), PORT)
+    try:
+        writer.write(b"GET /info HTTP/1.0\r\n\r\n")
+        await writer.drain()
+        return await reader.readline()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+# mark_app_valid marks the record that otadata follows. If the bootloader refused that slot and runs this one, it would
+# make a bad record valid: only an app that is both running and boot may confirm.
+def _confirm():
+    if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
+        Partition.mark_app_valid_cancel_rollback()
+        watchdog.feed_by_timer()
+        print("Update confirmed")
