@@ -20,3 +20,4 @@ except KeyboardInterrupt:
 except Exception as error:
     sys.print_exception(error)
     slot.roll_back()
+    starts.again()

@@ -13,6 +13,8 @@ _MOST = const(3)  # starts in a row that a slot gets
 _STEP = const(128)  # above the count stand 24 bits of the application's hash
 _KEY = "starts"
 
+_counts = False  # this start
+
 
 def _load():
     """Return 24 bits of the hash of the application that was counted, and the count."""
@@ -23,12 +25,14 @@ def _load():
 
 
 def _store(mark, starts):
+    """Store both, and tell whether that was possible."""
     try:
         nvs = NVS("kit")
         nvs.set_i32(_KEY, mark * _STEP + starts)
         nvs.commit()
+        return True
     except OSError:
-        pass
+        return False
 
 
 def _mark():
@@ -44,6 +48,7 @@ def _mark():
 # that it came from, and is never too many: the bootloader takes care of it.
 def count():
     """Count this start, if a hard reset led to it. Raises SlotError after three that ended before the self-test."""
+    global _counts
     if machine.reset_cause() == machine.SOFT_RESET:
         return
     mark, starts = _load()
@@ -53,11 +58,13 @@ def count():
             mark, starts = here, 0
         if starts >= _MOST:
             raise slot.SlotError(f"the last {_MOST} starts ended before the self-test")
-    _store(mark, starts + 1)
+    _counts = _store(mark, starts + 1)
 
 
 def clear():
     """Forget the starts so far. The application calls this when its self-test begins."""
+    global _counts
+    _counts = False
     _store(0, 0)
 
 
@@ -72,14 +79,27 @@ def leave():
     print("Flash one: board.flash(kit.build('1.0.0')).")
 
 
+# For a confirmed application that has crashed: the bootloader takes it for good, and nobody may be there to press EN.
+def again():
+    """Reset, so that the count goes on, if this start counts and another slot is there for when it is full."""
+    if _counts and _other():
+        print("Restarting.")
+        machine.reset()
+
+
+def _other():
+    """Return the other slot if its application is whole, else None."""
+    other = slot.other(Partition(Partition.RUNNING))
+    try:
+        return other and slot.check(slot.reader(other), other.info()[3], bytearray(slot.SECTOR)) and other
+    except (OSError, slot.SlotError):
+        return None
+
+
 def _set_boot_other():
     """Make the other slot the boot slot, and tell whether that was possible."""
-    other = slot.other(Partition(Partition.RUNNING))
-    if not other:
-        return False
+    other = _other()
     try:
-        slot.check(slot.reader(other), other.info()[3], bytearray(slot.SECTOR))
-        other.set_boot()  # looks at the app image too
-    except (OSError, slot.SlotError):
+        return bool(other) and other.set_boot() is None  # it looks at the app image too
+    except OSError:
         return False
-    return True
