@@ -87,7 +87,7 @@ def end_of_image(read, size):
         read(end, segment)
         end += 8 + struct.unpack("<II", segment)[1]
         if end > size - 48:
-            raise SlotError("the app image is longer than its slot")
+            raise SlotError("the app image is cut short, or longer than its slot")
     end = (end + 16) // 16 * 16 + (32 if header[23] else 0)
     return (end + SECTOR - 1) // SECTOR * SECTOR
 

@@ -26,6 +26,10 @@ class Listener(AbstractContextManager):
     def __repr__(self) -> str:
         return self._data.decode("utf-8", "replace").replace("\r\n", "\n").strip()
 
+    def lines(self, *words: str) -> list[str]:
+        """Return the lines in which one of some words stands."""
+        return [line for line in repr(self).splitlines() if any(word in line for word in words)]
+
     def __enter__(self) -> Listener:
         self._port = self._opening.__enter__()
         self._port.timeout = POLL

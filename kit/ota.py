@@ -173,7 +173,7 @@ class OtaClient:
 
     def config(self) -> dict:
         """Return the settings that can be changed over the air (Wi-Fi, name, addresses, pins), but for the password."""
-        return _answer(self._request("GET", "/config"))
+        return dict(sorted(_answer(self._request("GET", "/config")).items()))  # MicroPython's dicts have no order
 
     def configure(self, **settings: object) -> None:
         """Change some of the settings that `config` names, and "wifi_password"; they apply at the next restart.

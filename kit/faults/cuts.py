@@ -67,7 +67,7 @@ def every_cut(app: str | Path | None = None) -> Cuts:
     Your board is left alone.
 
     Args:
-        app: folder with the application of 1.1.0; without one the kit's own.
+        app: folder with the application of both; without one the kit's own.
 
     Raises:
         ImageError: the application cannot be built.
@@ -76,7 +76,7 @@ def every_cut(app: str | Path | None = None) -> Cuts:
     from kit.virtual.cuts import Experiment
 
     base = image_set()
-    old, new = build("1.0.0", base=base), build("1.1.0", base=base, app=app)
+    old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
     with closing(Experiment(old, new)) as experiment:
         *about, states = zip(*experiment.cuts(), strict=True)
         return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))

@@ -116,6 +116,7 @@ def test_listening_while_something_goes_on(board: Board, wait_until: Callable):
         wait_until(lambda: "invalid header" in repr(log))
     assert "rst:0x1 (POWERON_RESET)" in repr(log)
     assert "\r" not in repr(log)
+    assert log.lines("POWERON", "nobody") == ["rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)"]
     board.console(0.1)  # the port is free again
 
 
