@@ -165,7 +165,8 @@ class OtaClient:
         """Go back to the version in the other slot, and return what the board says of itself once it confirmed that.
 
         Raises:
-            BoardError: nobody is logged in, there is no version to go back to, or it does not confirm itself.
+            UpdateError: there is no version to go back to, or this is not the time for it.
+            BoardError: nobody is logged in, or that version does not confirm itself.
         """
         answer = _answer(self._request("POST", "/rollback"))
         self._token = None

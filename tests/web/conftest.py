@@ -38,8 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def screenshots(request: pytest.FixtureRequest) -> Path | None:
     """Folder for pictures, or None where nobody asked for them."""
     # The second None is for runs that name no path: pytest reads this file when it has read the command line.
-    folder = request.config.getoption("--screenshots", None)
+    folder = request.config.getoption("--screenshots", None) or os.environ.get("SCREENSHOTS")
     if folder:
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
