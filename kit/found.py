@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import requests
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Error, InterfaceChoice, Zeroconf
@@ -16,9 +15,9 @@ from kit.shown import html_table
 
 LOOPBACK, NETWORK = ["127.0.0.1"], InterfaceChoice.All
 MDNS_PATIENCE = 2000  # ms; a name that was asked for just before is answered 1 s later (RFC 6762, sections 6 and 7.3)
-PATIENCE = 0.8  # s for an answer to GET /info, which is asked for twice at most
+PATIENCE = 0.8  # s to connect, and for an answer to GET /info
 HEAD = ("name", "version", "chip", "state", "running", "address", "found by")
-NO_ANSWER, NOT_FOUND = "no answer", "not found"
+LINE = "{:<16}  {:<7}  {:<15}  {}"
 NOTHING = 'No board was found. Connect one: kit.connect(); or give its name, as in kit.find("esp32-ota").'
 ADVICE = (
     "Names are found by mDNS in the same network only, and some routers and company networks block it. Use the IP "
@@ -46,7 +45,7 @@ class Found:
     @property
     def state(self) -> str:
         """The image state of what runs, "no answer", or "not found"."""
-        return self.info.get("image_state", "") if self.info else NO_ANSWER if self.url else NOT_FOUND
+        return self.info.get("image_state", "") if self.info else "no answer" if self.url else "not found"
 
     def cells(self) -> list[str]:
         """Return what a table has of it, by HEAD."""
@@ -63,15 +62,14 @@ class Boards(tuple[Found, ...]):
         return ADVICE if any(not board.url for board in self) else "" if self else NOTHING
 
     def __repr__(self) -> str:
-        lines = ["{:<16}  {:<7}  {:<15}  {}".format(*board.cells()) for board in self]
-        return "\n".join(filter(None, [*lines, self.advice]))
+        return "\n".join([*(LINE.format(*board.cells()) for board in self), self.advice]).strip()
 
     def _repr_html_(self) -> str:
         return html_table((board.cells() for board in self), HEAD) + f"<p>{self.advice}</p>"
 
 
 def find(*names: str) -> Boards:
-    """Look for boards, for 4 s at most, and ask each of them for its /info.
+    """Look for boards, for some seconds, and ask each of them for its /info.
 
     Without a name the virtual boards of this user are found that run, and the boards that were reset in this session.
 
@@ -85,21 +83,16 @@ def find(*names: str) -> Boards:
 
     asked = dict.fromkeys(map(_hostname, names))
     places = dict.fromkeys(known_urls.values(), "boot log") | {board["http"]: "register" for board in running()}
-    infos = _ask(places)
-    for url in [url for url, info in infos.items() if not info and places[url] == "boot log" and "//127." in url]:
-        del infos[url]  # a virtual board that has ended
-    known = {info["hostname"].lower() for info in infos.values() if info.get("hostname")}
     with ThreadPoolExecutor() as pool:
+        boards = list(pool.map(_look, places, places.values()))
+        # A virtual board that has ended is still in the boot logs of this session.
+        boards = [board for board in boards if board.info or board.how == "register" or "//127." not in board.url]
+        known = {board.name.lower() for board in boards if board.name}
         here, there = pool.map(_resolve, [known, asked.keys() - known], [LOOPBACK, NETWORK])
-    addresses = here | there
-    named = {f"http://{address}": name for name, address in addresses.items() if name not in known}
-    infos |= _ask(named.keys() - infos.keys())
-    boards = []
-    for url, info in infos.items():
-        name = info.get("hostname") or named.get(url, "")
-        how = filter(None, [places.get(url), "mDNS" if name.lower() in addresses else None])
-        boards.append(Found(name, url, ", ".join(how), info))
-    return Boards(boards + [Found(name, "", "", {}) for name in asked if name not in known and name not in addresses])
+        boards = [replace(board, how=f"{board.how}, mDNS") if board.name.lower() in here else board for board in boards]
+        named = {name: f"http://{there[name]}" if name in there else "" for name in asked if name not in known}
+        others = pool.map(lambda name, url: _look(url, "mDNS" if url else "", name), named, named.values())
+        return Boards([*boards, *others])
 
 
 def _hostname(name: object) -> str:
@@ -109,25 +102,15 @@ def _hostname(name: object) -> str:
     return host
 
 
-def _ask(urls: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return what each board says of itself, nothing for one that does not answer."""
-    infos: dict[str, dict[str, str]] = {url: {} for url in urls}
-    pool = ThreadPoolExecutor(len(infos) or 1)
-    jobs = {pool.submit(_info, url): url for url in infos}
-    for job in wait(jobs, PATIENCE).done:
-        infos[jobs[job]] = job.result()
-    pool.shutdown(wait=False)
-    return infos
-
-
-def _info(url: str) -> dict[str, str]:
+def _look(url: str, how: str, name: str = "") -> Found:
     try:
         with requests.Session() as session:
             session.trust_env = False  # past any proxy
-            info = session.get(f"{url}/info", timeout=PATIENCE, allow_redirects=False).json()
-        return {key: str(value) for key, value in info.items()}
+            said = session.get(f"{url}/info", timeout=PATIENCE, allow_redirects=False).json()
+        info = {key: str(value) for key, value in said.items()}
     except (requests.RequestException, ValueError, AttributeError):  # nobody, or something that is no board of ours
-        return {}
+        info = {}
+    return Found(info.get("hostname", name), url, how, info)
 
 
 def _resolve(names: set[str], interfaces: list[str] | InterfaceChoice) -> dict[str, str]:
