@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import serial
 
 from kit.application import firmware_dir
-from kit.contents import Contents, Files, read_contents
+from kit.contents import Files, read_contents
 from kit.control import ask
 from kit.errors import BoardError, ImageError, KitError, SettingsError
 from kit.image import FLASH_BASE
@@ -27,6 +27,7 @@ from kit.repl import NOT_FLASHED, Repl, raw_repl, restart
 from kit.schemes import FLASH_SIZE
 from kit.settings import hash_password, settings
 from kit.table import OFFSET as TABLE_OFFSET
+from kit.table import PartitionTable
 from kit.update_image import UpdateImage, build
 
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
@@ -163,7 +164,7 @@ class Board:
         ):
             loader.erase(progress.update)
 
-    def partitions(self) -> Contents:
+    def partitions(self) -> PartitionTable:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
         with self.disturbed() as port, download_mode(port) as loader:
             return read_contents(loader.read, loader.flash_size, self.is_virtual)

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from kit.errors import ImageError
 from kit.image import layout
 from kit.shown import html_table
 from kit.table import OFFSET, SIZE, Partition, PartitionTable
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Read = Callable[[int, int], bytes]
-
-
-@dataclass(frozen=True, repr=False)
-class Contents(PartitionTable):
-    """The partition table of a board, and the bytes in use by label of slot."""
-
-    used: Mapping[str, int] = field(default_factory=dict)
-    is_virtual: bool = False
-
-    def plot(self) -> Figure:
-        """Draw the flash map: the partitions, and what fills the slots."""
-        from kit.figures import flash_map
-
-        return flash_map(self, self.used, self.is_virtual)
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +28,7 @@ class Files:
         return html_table((path, f"{size:,} bytes") for path, size in self.sizes.items())
 
 
-def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:
+def read_contents(read: Read, flash_size: int, is_virtual: bool) -> PartitionTable:
     """Read table and slots of a board.
 
     Args:
@@ -57,7 +39,7 @@ def read_contents(read: Read, flash_size: int, is_virtual: bool) -> Contents:
     """
     table = PartitionTable.from_bytes(read(OFFSET, SIZE)).with_vfs(flash_size)
     used = {slot.label: _used(read, slot) for slot in table.slots}
-    return Contents(table.partitions, used, is_virtual)
+    return replace(table, used=used, is_virtual=is_virtual)
 
 
 def _used(read: Read, slot: Partition) -> int:

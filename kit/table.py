@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,9 +89,11 @@ class Partition:
 
 @dataclass(frozen=True, repr=False)
 class PartitionTable(Sequence[Partition]):
-    """The rows of a partition table."""
+    """The rows of a partition table; of a board's also the bytes in use by label of slot, where they were read."""
 
     partitions: tuple[Partition, ...]
+    used: Mapping[str, int] = field(default_factory=dict)
+    is_virtual: bool = False
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PartitionTable:
@@ -199,7 +201,7 @@ class PartitionTable(Sequence[Partition]):
         has_vfs = any(p.type == DATA and p.label in ("vfs", "ffat") for p in self)
         if has_vfs or not 0 < end < flash_size:
             return self
-        return PartitionTable((*self, Partition("vfs", DATA, 0x81, end, flash_size - end)))
+        return replace(self, partitions=(*self, Partition("vfs", DATA, 0x81, end, flash_size - end)))
 
     def check(self, flash_size: int) -> None:
         """Check that a bootloader accepts the table in a flash of so many bytes.
@@ -227,10 +229,10 @@ class PartitionTable(Sequence[Partition]):
                 yield f"Partition {after.label!r} at 0x{after.offset:x} overlaps {before.label!r}."
 
     def plot(self) -> Figure:
-        """Draw the flash map."""
+        """Draw the flash map: the partitions, and what fills the slots."""
         from kit.figures import flash_map
 
-        return flash_map(self, {}, False)
+        return flash_map(self, self.used, self.is_virtual)
 
     def _cells(self) -> list[tuple[str, ...]]:
         head = ("label", "type", "subtype", "offset", "end", "size")
