@@ -15,6 +15,8 @@ from operator import xor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from kit.errors import ImageError
 from kit.shown import html_table
 from kit.table import MAGIC as ROW_MAGIC
@@ -307,14 +309,9 @@ def _no_image(why: str) -> ImageError:
 
 
 def _checksum(data: bytes, segments: Sequence[Segment]) -> int:
-    """Return 0xEF XOR every byte of every segment, by blocks: byte by byte takes 30 times as long."""
-    block = 4096
-    folded = CHECKSUM_SEED
-    for segment in segments:
-        body = memoryview(data)[segment.offset : segment.offset + segment.length]
-        for start in range(0, segment.length, block):
-            folded ^= int.from_bytes(body[start : start + block], "little")
-    return reduce(xor, folded.to_bytes(block, "little"))
+    """Return 0xEF XOR every byte of every segment."""
+    bodies = (np.frombuffer(data, np.uint8, segment.length, segment.offset) for segment in segments)
+    return int(reduce(xor, map(np.bitwise_xor.reduce, bodies), CHECKSUM_SEED))
 
 
 def _text(field: bytes) -> str:
