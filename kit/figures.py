@@ -139,7 +139,7 @@ def _strip(axes: Axes, boxes: list[Partition], used: Mapping[str, int], span: ra
     for box in boxes:
         x, width = (box.offset - span.start) / len(span), box.size / len(span)
         filled = min(width, used.get(box.label, 0) / len(span))
-        color = TYPE_COLORS.get(box.type_name) or DATA_COLORS.get(box.subtype_name, GREEN)
+        color = _color(box)
         axes.bar(x, height, width, y, align="edge", color=color, alpha=FREE)
         axes.bar(x, height, filled, y, align="edge", color=color, alpha=USED)
         axes.bar(x, height, width, y, align="edge", fill=False, edgecolor=color, linewidth=1.2)
