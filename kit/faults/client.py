@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -29,15 +29,9 @@ def another_upload(board: Board, image: UpdateImage) -> Iterator[None]:
     """
     address = urlsplit(board.url)
     login = base64.b64encode(f"admin:{settings(board.is_virtual).password}".encode()).decode()
-    head = [
-        "POST /update HTTP/1.1",
-        f"Host: {address.netloc}",
-        f"Authorization: Basic {login}",
-        f"Content-Length: {image.size}",
-        "Expect: 100-continue",
-    ]
-    with socket.create_connection((address.hostname, address.port or 80), TIMEOUT) as connection:
-        connection.sendall("\r\n".join([*head, "", ""]).encode())
-        if not connection.recv(len(CONTINUE)) == CONTINUE:
+    head = {"Authorization": f"Basic {login}", "Content-Length": str(image.size), "Expect": "100-continue"}
+    with closing(HTTPConnection(address.netloc, timeout=TIMEOUT)) as connection:
+        connection.request("POST", "/update", headers=head)
+        if not connection.sock.recv(len(CONTINUE)) == CONTINUE:
             raise BoardError("The board does not take the other upload.", "Wait until no update runs, and try again.")
         yield
