@@ -5,11 +5,7 @@ from importlib import import_module
 from kit.faults.client import another_upload as another_upload
 from kit.faults.cuts import every_cut as every_cut
 from kit.faults.damage import *  # noqa: F403
-from kit.faults.flash import half_write as half_write
-from kit.faults.flash import lying_read as lying_read
-from kit.faults.flash import power_cut as power_cut
-from kit.faults.flash import stuck_bit as stuck_bit
-from kit.faults.flash import stuck_sector as stuck_sector
+from kit.faults.flash import *  # noqa: F403
 from kit.faults.gallery import Gallery as Gallery
 from kit.faults.link import Link as Link
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from kit.board import Board
 from kit.control import ask
 
+__all__ = ["half_write", "lying_read", "power_cut", "stuck_bit", "stuck_sector"]
+
 TEXTS = {
     "power_cut": "the power goes after {at:,} operations of the flash",
     "half_write": "the power goes half-way through the write after {at:,} operations of the flash",
@@ -25,6 +27,9 @@ class FlashFault(AbstractContextManager):
     kind: str
     at: int
 
+    def __post_init__(self) -> None:
+        ask(self.board.control, "fault", kind=self.kind, at=self.at, on=True)
+
     def __repr__(self) -> str:
         return TEXTS[self.kind].format(at=self.at)
 
@@ -37,34 +42,29 @@ class FlashFault(AbstractContextManager):
         self.remove()
 
 
-def _plant(board: Board, kind: str, at: int) -> FlashFault:
-    ask(board.control, "fault", kind=kind, at=at, on=True)
-    return FlashFault(board, kind, at)
-
-
 # Each raises BoardError for a real board, and for a place that the flash does not have.
 
 
 def power_cut(board: Board, operations: int) -> FlashFault:
     """Cut the power after so many more operations of the flash: erases of a sector, and writes."""
-    return _plant(board, "power_cut", operations)
+    return FlashFault(board, "power_cut", operations)
 
 
 def half_write(board: Board, operations: int) -> FlashFault:
     """Cut the power half-way through the write that comes after so many operations; an erase does not even begin."""
-    return _plant(board, "half_write", operations)
+    return FlashFault(board, "half_write", operations)
 
 
 def stuck_sector(board: Board, address: int) -> FlashFault:
     """Let the sector with a flash address stay as it is when it is erased."""
-    return _plant(board, "stuck_sector", address)
+    return FlashFault(board, "stuck_sector", address)
 
 
 def stuck_bit(board: Board, address: int) -> FlashFault:
     """Let the lowest bit that the next write clears at a flash address stay 1."""
-    return _plant(board, "stuck_bit", address)
+    return FlashFault(board, "stuck_bit", address)
 
 
 def lying_read(board: Board, address: int) -> FlashFault:
     """Let the lowest bit at a flash address read wrong, as often as it is read."""
-    return _plant(board, "lying_read", address)
+    return FlashFault(board, "lying_read", address)
