@@ -159,7 +159,7 @@ class OtaClient:
         """
         _answer(self._request("POST", "/restart"))
         self._token = None
-        return self._await("did not come back", lambda info, seconds: _started_after(info, seconds - 1))[0]
+        return self.wait_until("did not come back", lambda info, seconds: _started_after(info, seconds - 1))[0]
 
     def rollback(self) -> Info:
         """Go back to the version in the other slot, and return what the board says of itself once it confirmed that.
@@ -295,10 +295,17 @@ class OtaClient:
                 )
             return (info.get("running"), info.get("image_state")) == (slot, "VALID")
 
-        return self._await(f"did not confirm version {version}", is_confirmed)
+        return self.wait_until(f"did not confirm version {version}", is_confirmed)
 
-    def _await(self, failure: str, is_so: Callable[[Info, float], bool]) -> tuple[Info, float]:
-        """Ask the board until its answer, and the seconds since the first question, are as wanted; return both."""
+    def wait_until(self, failure: str, is_so: Callable[[Info, float], bool]) -> tuple[Info, float]:
+        """Ask the board until its answer, and the seconds since the first question, are as wanted; return both.
+
+        Args:
+            failure: what the board did not do, for the error.
+
+        Raises:
+            BoardError: it was not so within 90 s.
+        """
         start = time.monotonic()
         last = "none"
         while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:

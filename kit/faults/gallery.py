@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.errors import KitError, RollbackError, UpdateError
-from kit.ota import CONFIRM_TIMEOUT, RETRY, Info, OtaClient
+from kit.errors import BoardError, KitError, RollbackError, UpdateError
+from kit.ota import Info, OtaClient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,9 @@ class Gallery:
         return outcome_gallery(list(self.outcomes.values()), self.is_virtual)
 
     def _write_down(self, name: str, before: str, start: float, error: KitError | None = None) -> None:
-        info = self._await_confirmed()
+        info = None
+        with suppress(BoardError):  # nothing serves
+            info, _ = self._ota.wait_until("served no confirmed version", _is_confirmed)
         if not info:
             outcome = SILENT
         elif info["running"] != before:
@@ -81,11 +83,6 @@ class Gallery:
         runs = f"{info['version']} in {info['running']}" if info else "nothing"
         self.outcomes[name] = Outcome(name, outcome, told, runs, time.monotonic() - start)
 
-    def _await_confirmed(self) -> Info | None:
-        start = time.monotonic()
-        while time.monotonic() - start < CONFIRM_TIMEOUT:
-            with suppress(KitError):
-                if (info := self._ota.info()).get("image_state") not in ("NEW", "PENDING_VERIFY"):
-                    return info
-            time.sleep(RETRY)
-        return None
+
+def _is_confirmed(info: Info, seconds: float) -> bool:
+    return info.get("image_state", "NEW") not in ("NEW", "PENDING_VERIFY")

@@ -1,8 +1,9 @@
 import pytest
 
 import kit
+from kit import ota as client
 from kit.errors import BoardError, RollbackError, UpdateError
-from kit.faults import damage, gallery
+from kit.faults import damage
 from kit.ota import OtaClient
 from kit.update_image import build
 
@@ -48,7 +49,7 @@ def test_outcomes_on_a_board(board):
 
 def test_a_version_that_confirms_itself_too_early_is_stuck(board, monkeypatch):
     """No rollback takes it away; the boot counter does, after three starts."""
-    monkeypatch.setattr(gallery, "CONFIRM_TIMEOUT", 1)
+    monkeypatch.setattr(client, "CONFIRM_TIMEOUT", 1)
     outcomes = kit.faults.Gallery(board)
     ota = OtaClient(board.url)
     ota.login()
