@@ -45,7 +45,7 @@ class BoardError(KitError):
 
 
 class RollbackError(BoardError):
-    """The board took an update, which did not confirm itself, and went back to the version before."""
+    """The board took an update, gave it up, and went back to the version before."""
 
 
 class UpdateError(KitError):

@@ -199,7 +199,7 @@ class OtaClient:
         Raises:
             ImageError: there is no such file, or it is none.
             UpdateError: the board refuses the image.
-            RollbackError: the new version did not confirm itself, and the board runs the old one again.
+            RollbackError: the new version was given up, and the board runs the old one again.
             BoardError: the link broke, or the new version was not confirmed in time.
         """
         data = _bytes(image)
@@ -290,7 +290,7 @@ class OtaClient:
             # The old version answers until the restart, which comes after a second. Started later than that it is back.
             if info.get("running") != slot and _started_after(info, seconds - 1):
                 raise RollbackError(
-                    f"Version {version} did not confirm itself, and the board rolled back to {info.get('version')}.",
+                    f"Version {version} was given up, and the board went back to {info.get('version')}.",
                     "board.console() shows why; mend the application, build it anew and upload it.",
                 )
             return (info.get("running"), info.get("image_state")) == (slot, "VALID")

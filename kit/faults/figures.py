@@ -81,7 +81,7 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
         axes = figure.subplots(gridspec_kw=place)
         axes.imshow(grid, aspect="auto", interpolation="nearest")
         axes.set_yticks([line * LINE + 4 for line in range(lines)], [line * columns + 1 for line in range(lines)])
-        axes.set(xticks=[], xlabel="one cell for each operation, in order; the band above it is its region")
+        axes.set(xticks=[], xlabel="one cell for each cut, in order; the band above it is its region")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         keys = [Patch(color=CUT_COLORS[name], label=f"{name} {counts[name]:,}") for name in CUT_COLORS]

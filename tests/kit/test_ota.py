@@ -364,7 +364,7 @@ def test_new_version_that_rolls_back(board, client):
     ]
     with pytest.raises(BoardError) as caught:
         client.upload(IMAGE)
-    assert caught.value.cause == "Version 1.1.0 did not confirm itself, and the board rolled back to 1.0.0."
+    assert caught.value.cause == "Version 1.1.0 was given up, and the board went back to 1.0.0."
     assert "board.console()" in caught.value.advice
 
 

@@ -74,10 +74,10 @@ def test_no_board():
 def test_a_running_board_by_register_and_name(installed, wait_until: Callable):
     wait_until(lambda: kit.find()[0].how == "register, mDNS")  # its web server may be up before its name
     boards = kit.find()
-    assert repr(boards) == "esp32-ota         1.0.0    ESP32 (virtual)  VALID"
-    assert (boards[0].name, boards[0].url, boards[0].how) == ("esp32-ota", installed.http, "register, mDNS")
+    assert repr(boards) == "esp32-ota-0110    1.0.0    ESP32 (virtual)  VALID"
+    assert (boards[0].name, boards[0].url, boards[0].how) == ("esp32-ota-0110", installed.http, "register, mDNS")
     assert boards[0].info["running"] == "ota_0"
-    for text in ("esp32-ota", "1.0.0", "ota_0", installed.http, "register, mDNS"):
+    for text in ("esp32-ota-0110", "1.0.0", "ota_0", installed.http, "register, mDNS"):
         assert text in boards._repr_html_()
     assert repr(kit.find("ESP32-OTA.local")) == repr(boards)  # one board, however it is called
 
@@ -139,8 +139,8 @@ def test_half_a_register(tmp_path: Path, text: str):
 
 
 def test_a_name_that_nobody_has(installed):
-    boards = kit.find(NAME, "esp32-ota", NAME)
-    assert [(board.name, board.state) for board in boards] == [("esp32-ota", "VALID"), (NAME, "not found")]
+    boards = kit.find(NAME, "esp32-ota-0110", NAME)
+    assert [(board.name, board.state) for board in boards] == [("esp32-ota-0110", "VALID"), (NAME, "not found")]
     assert repr(boards).endswith(found.ADVICE)
     assert "board.reset()" in boards._repr_html_()
 
