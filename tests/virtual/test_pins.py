@@ -50,7 +50,7 @@ def test_all_changes_are_counted_and_the_last_64_kept(board: Board, repl: Repl):
 
 
 def test_pins_show_themselves_by_number(board: Board, repl: Repl):
-    repl.exec(f"{BUTTON}\nfrom machine import PWM\np = PWM(Pin(25), freq=1000, duty=256)\nled = Pin(2, Pin.OUT)")
+    repl.exec(f"{BUTTON}\nfrom machine import PWM\np = PWM(Pin(25), freq=1000, duty_u16=16384)\nled = Pin(2, Pin.OUT)")
     pins = board.pins()
     assert repr(pins) == "GPIO 2: off\nGPIO 18: not held\nGPIO 25: 25%"
     assert [pin.mode for pin in pins] == ["output", "input", "PWM"]

@@ -9,7 +9,6 @@ _PINS = tuple(range(24)) + (25, 26, 27) + tuple(range(32, 40))  # machine_pin.h
 _FIRST_INPUT_ONLY = 34
 _OUTPUT = 2  # bit of a mode
 _PWM = 0  # what the chip is told in place of a mode
-_SHIFT = {"duty": 6, "duty_u16": 0}  # from the 16 bits of a duty
 
 
 def reset():
@@ -89,68 +88,51 @@ _pins = {}
 class PWM:
     """A pulse on a pin; its duty is reported to the chip (machine_pwm.c).
 
-    Simpler than on the chip: each object has a timer of its own with 16 bits, and goes on through a soft reset. There
-    is no duty in nanoseconds (the constructor of 1.26 always refuses it), no inversion, and no light sleep.
+    Simpler than on the chip: each object has a timer of its own with 16 bits, and goes on through a soft reset. Only
+    `freq` (Hz) and `duty_u16` set it: there is no duty of 10 bits, none in nanoseconds, no inversion, no init.
     """
 
-    def __init__(self, dest, freq=5000, **duty):
+    def __init__(self, dest, freq=5000, duty_u16=1 << 15):
         if not isinstance(dest, Pin):
             raise ValueError("expecting a pin")
         if dest._id >= _FIRST_INPUT_ONLY:
             raise _chip.error(-258, "ESP_ERR_INVALID_ARG")
-        self._id, self._freq = dest._id, None  # Hz, None: inactive
-        self._unit, self._duty = "duty_u16", 1 << 15
-        self.init(freq, **duty)
-
-    def init(self, freq=-1, *, duty=-1, duty_u16=-1):
-        if duty_u16 >= 0:
-            self._choose("duty_u16", duty_u16)
-        elif duty >= 0:
-            self._choose("duty", duty)
-        self._run(freq if freq != -1 else self._freq or 5000)
+        self._id = dest._id
+        self._run(freq, duty_u16)
 
     def deinit(self):
         self._freq = None
         _chip.pin(self._id, 0, _PWM)
 
     def freq(self, value=None):
-        if value is None or self._freq is None:
+        if value is None:
             return self._active()
-        self._run(value)
-
-    def duty(self, value=None):
-        return self._width("duty", value)
+        self._active()
+        self._run(value, self._duty)
 
     def duty_u16(self, value=None):
-        return self._width("duty_u16", value)
-
-    def _width(self, unit, value):
+        freq = self._active()
         if value is None:
-            return self._active() and min(self._duty, 65535) >> _SHIFT[unit]
-        self._choose(unit, value)
-        self._run(self._active())
+            return self._duty
+        self._run(freq, value)
 
     def _active(self):
         if self._freq is None:
             raise RuntimeError("PWM is inactive")
         return self._freq
 
-    def _choose(self, unit, value):
-        top = 65535 >> _SHIFT[unit]
-        if not 0 <= value <= top:
-            raise ValueError("%s must be from 0 to %d" % (unit, top + (top == 65535)))  # the chip says one too many
-        self._unit, self._duty = unit, value + (value == top) << _SHIFT[unit]  # the largest one is always on
-
-    def _run(self, freq):
-        if not 0 < freq <= 40_000_000:
+    def _run(self, freq, duty):
+        if not 0 < freq | 0 <= 40_000_000:  # no float has this operator, and the chip takes none
             raise ValueError("frequency must be from 1Hz to 40MHz")
-        self._freq = freq
-        _chip.pin(self._id, self.duty_u16(), _PWM)
+        if not 0 <= duty | 0 <= 65535:
+            raise ValueError("duty_u16 must be from 0 to 65536")  # the chip says one too many
+        self._freq, self._duty = freq, duty
+        _chip.pin(self._id, duty, _PWM)
 
     def __repr__(self):
         if self._freq is None:
             return "PWM(Pin(%d))" % self._id
-        return "PWM(Pin(%d), freq=%d, %s=%d)" % (self._id, self._freq, self._unit, getattr(self, self._unit)())
+        return "PWM(Pin(%d), freq=%d, duty_u16=%d)" % (self._id, self._freq, self._duty)
 
 
 class Timer:

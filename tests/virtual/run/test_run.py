@@ -630,18 +630,15 @@ def test_a_button_that_was_held_before_the_start(start: Callable, flash: bytearr
 
 
 def test_pwm(raw):
-    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty=512)")
-    assert raw.value("p, p.freq(), p.duty(), p.duty_u16()") == "(PWM(Pin(25), freq=1000, duty=512), 1000, 512, 32768)"
+    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty_u16=32768)")
+    assert raw.value("p, p.freq(), p.duty_u16()") == "(PWM(Pin(25), freq=1000, duty_u16=32768), 1000, 32768)"
     raw.run("p.duty_u16(16384)\np.freq(5000)")
-    assert raw.value("p, p.duty()") == "(PWM(Pin(25), freq=5000, duty_u16=16384), 256)"
-    raw.run("p.duty(1023)")
-    assert raw.value("p.duty(), p.duty_u16()") == "(1023, 65535)"
-    raw.run("p.init(duty_u16=65535)")
+    assert raw.value("p") == "PWM(Pin(25), freq=5000, duty_u16=16384)"
+    raw.run("p.duty_u16(65535)")
     assert raw.value("p") == "PWM(Pin(25), freq=5000, duty_u16=65535)"
-    raw.run("p.duty(0)\np.deinit()\np.deinit()")
+    raw.run("p.duty_u16(0)\np.deinit()\np.deinit()")
     assert raw.value("p") == "PWM(Pin(25))"
-    assert [level for number, mode, level in raw.pins if (number, mode) == (25, 0)][-1] == 0
-    assert [level for _, mode, level in raw.pins if mode == 0][:4] == [32768, 16384, 16384, 65535]
+    assert raw.pins == [(25, 0, level) for level in (32768, 16384, 16384, 65535, 0, 0, 0)]
     assert raw.value("PWM(Pin(2))") == "PWM(Pin(2), freq=5000, duty_u16=32768)"
 
 
@@ -653,22 +650,23 @@ def test_pwm(raw):
         ("PWM(Pin(2), freq=0)", "ValueError: frequency must be from 1Hz to 40MHz"),
         ("PWM(Pin(2), freq=40_000_001)", "ValueError: frequency must be from 1Hz to 40MHz"),
         ("p.freq(-1)", "ValueError: frequency must be from 1Hz to 40MHz"),
-        ("p.duty(1024)", "ValueError: duty must be from 0 to 1023"),
-        ("p.duty(-1)", "ValueError: duty must be from 0 to 1023"),
-        ("p.duty(0.5)", "TypeError: "),
+        ("p.freq(0.5)", "TypeError: "),
+        ("p.duty(512)", "AttributeError: "),  # the virtual board knows duty_u16 only
+        ("PWM(Pin(2), duty=512)", "TypeError: "),
         ("p.duty_u16(0.5)", "TypeError: "),
         ("p.duty_u16(65536)", "ValueError: duty_u16 must be from 0 to 65536"),
-        ("p.deinit(); p.duty()", "RuntimeError: PWM is inactive"),
-        ("p.deinit(); p.duty(1)", "RuntimeError: PWM is inactive"),
+        ("p.duty_u16(-1)", "ValueError: duty_u16 must be from 0 to 65536"),
+        ("p.deinit(); p.duty_u16()", "RuntimeError: PWM is inactive"),
+        ("p.deinit(); p.duty_u16(1)", "RuntimeError: PWM is inactive"),
         ("p.deinit(); p.freq()", "RuntimeError: PWM is inactive"),
         ("p.deinit(); p.freq(50)", "RuntimeError: PWM is inactive"),
     ],
 )
 def test_pwm_refuses(raw, code: str, message: str):
-    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty=512)")
+    raw.run("from machine import Pin, PWM\np = PWM(Pin(25), freq=1000, duty_u16=32768)")
     assert message in raw.run(code)[1]
     if "deinit" not in code:
-        assert raw.value("p") == "PWM(Pin(25), freq=1000, duty=512)"
+        assert raw.value("p") == "PWM(Pin(25), freq=1000, duty_u16=32768)"
 
 
 def test_reset(raw):
