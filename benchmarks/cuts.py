@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 from kit.faults.cuts import Cut, Cuts
@@ -85,15 +84,15 @@ MUTANTS = (
 def full() -> None:
     base = image_set()
     started = time.perf_counter()
-    with closing(Experiment(build("1.0.0", base=base), build("1.1.0", base=base))) as experiment:
-        *about, states = zip(*experiment.cuts(), strict=True)
-        cuts = Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))
-        print(cuts)
-        print(f"{len(experiment.journal)} operations, {len(experiment.runs)} boards started: ", end="")
-        print(f"{time.perf_counter() - started:.0f} s\n")
-        found = Counter(experiment.outcomes(twice(experiment)))
-        print(f"a second cut while a board recovers, {TWICE} places by chance: {dict(found)}")
-        print(f"{len(experiment.runs)} boards started: {time.perf_counter() - started:.0f} s")
+    experiment = Experiment(build("1.0.0", base=base), build("1.1.0", base=base))
+    *about, states = zip(*experiment.cuts(), strict=True)
+    cuts = Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))
+    print(cuts)
+    print(f"{len(experiment.journal)} operations, {len(experiment.runs)} boards started: ", end="")
+    print(f"{time.perf_counter() - started:.0f} s\n")
+    found = Counter(experiment.outcomes(twice(experiment)))
+    print(f"a second cut while a board recovers, {TWICE} places by chance: {dict(found)}")
+    print(f"{len(experiment.runs)} boards started: {time.perf_counter() - started:.0f} s")
 
 
 def twice(experiment: Experiment) -> list[State]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +75,6 @@ def every_cut(app: str | Path | None = None) -> Cuts:
     from kit.virtual.cuts import Experiment
 
     base = image_set()
-    old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
-    with closing(Experiment(old, new)) as experiment:
-        *about, states = zip(*experiment.cuts(), strict=True)
-        return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))
+    experiment = Experiment(*(build(version, base=base, app=app) for version in ("1.0.0", "1.1.0")))
+    *about, states = zip(*experiment.cuts(), strict=True)
+    return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))

@@ -87,9 +87,12 @@ class Chip:
         self.uart.start()
 
     def stop(self) -> None:
-        """Cut the power: nothing runs after this."""
+        """Cut the power for good: nothing runs after this, and the ports are free."""
         self._events.put(None)
         self._thread.join()
+        self.uart.stop()
+        self.names.stop()
+        self._http_reserved.close()
 
     def power(self, on: bool) -> None:
         """Cut the power, or switch it on again, and return when that is done: a command of the control side."""

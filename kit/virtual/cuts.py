@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import requests
@@ -99,7 +98,7 @@ class Recorder(Flash):
 
 
 class Bench:
-    """A virtual board that can be started on any flash; off at first."""
+    """A virtual board that can be started once, on any flash."""
 
     def __init__(self, file: Path) -> None:
         self.flash = Recorder(file, 0)
@@ -110,17 +109,12 @@ class Bench:
         self.board = Board(f"rfc2217://{HOST}:{self._chip.uart.port}", url=url, control="")
 
     def start(self, state: State) -> None:
-        """Cut the power, change the flash, and switch the power on."""
-        self.stop()
+        """Switch the power on, with this in the flash."""
         self.flash.load(state)
         self._chip.power(True)
 
-    def stop(self) -> None:
-        """Cut the power."""
-        self._chip.power(False)
-
     def close(self) -> None:
-        """Give the flash back; the board is of no use after this."""
+        """End the board."""
         self._chip.stop()
         self.flash.close()
 
@@ -147,6 +141,13 @@ class Bench:
         return answer
 
 
+@contextmanager
+def new_bench() -> Iterator[Bench]:
+    """Make a board that is off; it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, closing(Bench(Path(folder, "flash.bin"))) as bench:
+        yield bench
+
+
 class Run(NamedTuple):
     """What a board did that was started on a state: the outcome, and the operations until it had settled."""
 
@@ -161,7 +162,7 @@ class Run(NamedTuple):
 
 
 class Experiment:
-    """An update from one image to another, recorded on a virtual board of its own; a few more take the cuts.
+    """An update from one image to another, recorded on a virtual board of its own; some more take the cuts.
 
     The slot to be written holds what is hardest to tell from the new version: its app image, with another application.
 
@@ -179,52 +180,24 @@ class Experiment:
         self._slots = {slot.label: slot.offset for slot in old.base.table.slots}
         self._before = _with_another_application(new)
         self.runs: list[Run] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="cuts-")
-        self._all = [Bench(Path(self._folder.name, f"{number}.bin")) for number in range(BENCHES)]
-        self._free: SimpleQueue[Bench] = SimpleQueue()
-        for bench in self._all:
-            self._free.put(bench)
-        try:
-            self.start, self.journal = self.at_a_bench(self._record)
-        except BaseException:
-            self.close()
-            raise
+        with new_bench() as bench:
+            self.start = self._begin(bench)
+            bench.flash.load(self.start)
+            if not (bench.update(new.data).ok and bench.settled(*self._slots)):
+                raise BoardError(
+                    "The update does not go through.", "Upload it to a virtual board, and look at its console."
+                )
+            self.journal = bench.flash.journal
 
-    def close(self) -> None:
-        """End the boards."""
-        for bench in self._all:
-            bench.close()
-        self._folder.cleanup()
-
-    def at_a_bench(self, work: Callable[..., object], *arguments: object) -> object:
-        """Do some work with a board that nobody else uses meanwhile."""
-        bench = self._free.get()
-        try:
-            return work(bench, *arguments)
-        finally:
-            bench.stop()
-            self._free.put(bench)
-
-    def _record(self, bench: Bench) -> tuple[State, list[Operation]]:
+    def _begin(self, bench: Bench) -> State:
+        """Install the old version, and return the flash as it is once that serves."""
         second = list(self._slots.values())[1]
         flash = b"\xff" * FLASH_BASE + self.old.base.before_slots() + self.old.data
         bench.start(state_of(flash.ljust(second, b"\xff") + self._before))
         bench.board.install()
         if not bench.settled(*self._slots):
             raise BoardError("The old version does not start.", "Flash it to a virtual board; its console says why.")
-        start = bench.flash.content()
-        bench.flash.load(start)
-        if not (bench.update(self.new.data).ok and bench.settled(*self._slots)):
-            raise BoardError(
-                "The update does not go through.", "Upload it to a virtual board, and look at its console."
-            )
-        return start, bench.flash.journal[:]
-
-    def begin(self, bench: Bench) -> None:
-        """Bring a board to where the journal begins: the old version serves."""
-        bench.start(self.start)
-        bench.settled(*self._slots)
-        bench.flash.load(self.start)  # without the traces of this start
+        return bench.flash.content()
 
     def cuts(self) -> Iterator[tuple[int, str, str, State]]:
         """Yield number of the operation from 1 on, kind, region and state: without it, and with half of a write."""
@@ -249,22 +222,20 @@ class Experiment:
 
     def run(self, state: State) -> Run:
         """Start a board on a state; whatever it boots must serve, be whole, and take the next update."""
-        run = self.at_a_bench(self._run, state)
+        with new_bench() as bench:
+            bench.start(state)
+            info = bench.settled(*self._slots)
+            journal = tuple(bench.flash.journal)
+            outcome = self._outcome(bench, info)
+            if outcome != BROKEN:
+                log: list[str] = []
+                Bootloader(bench.flash, lambda text: None).select()  # it may give up a version that it has refused
+                Bootloader(bench.flash, log.append).select()
+                if log or not self._takes_an_update(bench, info["running"]):
+                    outcome = BROKEN
+            run = Run(state, frozenset(bench.flash.needed), outcome, journal)
         self.runs.append(run)
         return run
-
-    def _run(self, bench: Bench, state: State) -> Run:
-        bench.start(state)
-        info = bench.settled(*self._slots)
-        journal = tuple(bench.flash.journal)
-        outcome = self._outcome(bench, info)
-        if outcome != BROKEN:
-            log: list[str] = []
-            Bootloader(bench.flash, lambda text: None).select()  # it may give up a version that it has refused
-            Bootloader(bench.flash, log.append).select()
-            if log or not self._takes_an_update(bench, info["running"]):
-                outcome = BROKEN
-        return Run(state, frozenset(bench.flash.needed), outcome, journal)
 
     def _outcome(self, bench: Bench, info: Info | None) -> str:
         for outcome, image in (OLD, self.old), (NEW, self.new):

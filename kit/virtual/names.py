@@ -31,6 +31,12 @@ class Names:
         """Answer to this name and to no other one from now on; empty: to none."""
         self._worker.submit(self._answer_to, hostname)
 
+    def stop(self) -> None:
+        """Answer to no name any more, and return when that is so."""
+        self._worker.shutdown()
+        if self._zeroconf:
+            self._zeroconf.close()
+
     def _answer_to(self, hostname: str) -> None:
         if self._info:
             self._zeroconf.loop.call_soon_threadsafe(self._zeroconf.registry.async_remove, self._info)

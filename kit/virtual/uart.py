@@ -83,10 +83,18 @@ class Uart:
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
         self._listener = listening(self.port)
+        self._off, self._is_off = socket.socketpair()  # closing the first one wakes who waits for the second
+        self._thread = threading.Thread(target=self._serve, name="uart", daemon=True)
 
     def start(self) -> None:
         """Begin to accept clients."""
-        threading.Thread(target=self._serve, name="uart", daemon=True).start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hang up, and give the port back."""
+        self._off.close()
+        self._thread.join()
+        self._reserved.close()
 
     def write(self, data: bytes) -> None:
         """Send bytes from the chip to the client, if there is one."""
@@ -106,7 +114,7 @@ class Uart:
                     client.shutdown(socket.SHUT_RDWR)  # ends the talk
 
     def _serve(self) -> None:
-        while True:
+        while self._waited_for(self._listener):
             client, _ = self._listener.accept()
             self._listener.close()
             try:
@@ -120,6 +128,12 @@ class Uart:
                 self._client = None
             self._on_lines(False, False)  # a closed port drops both lines
             self._listener = listening(self.port)
+        self._listener.close()
+        self._is_off.close()
+
+    def _waited_for(self, what: socket.socket) -> bool:
+        """Wait until a socket can be read; False when the end comes first."""
+        return self._is_off not in select.select([what, self._is_off], [], [])[0]
 
     def _talk(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -127,6 +141,6 @@ class Uart:
         with self._lock:
             self._client = client
         telnet = Telnet(self._send, self._on_lines)
-        while select.select([client], [], [])[0] and (data := client.recv(65536)):
+        while self._waited_for(client) and (data := client.recv(65536)):
             if plain := telnet.feed(data):
                 self._on_data(plain)

@@ -2,9 +2,10 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from kit.image import make
 from kit.ota import OtaClient
 from kit.table import MICROPYTHON_OTA
 from kit.update_image import UpdateImage, build
-from kit.virtual.cuts import BROKEN, NEW, OLD, Bench, Experiment, State
+from kit.virtual.cuts import BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
 from kit.virtual.flash import SECTOR
 
 SEED = 6
@@ -40,9 +41,8 @@ def old(base: BaseImage) -> UpdateImage:
 
 
 @pytest.fixture(scope="module")
-def experiment(base: BaseImage, old: UpdateImage) -> Iterator[Experiment]:
-    with closing(Experiment(old, build("1.1.0", base=base))) as experiment:
-        yield experiment
+def experiment(base: BaseImage, old: UpdateImage) -> Experiment:
+    return Experiment(old, build("1.1.0", base=base))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,23 @@ def found(experiment: Experiment, states: list[State], last: State) -> list[str]
     return experiment.outcomes([*states, last])
 
 
+def begin(bench: Bench, experiment: Experiment) -> None:
+    """Bring a board to where the journal begins: the old version serves."""
+    bench.start(experiment.start)
+    bench.settled("ota_0")
+    bench.flash.load(experiment.start)  # without the traces of this start
+
+
+def test_a_board_leaves_nothing_behind(experiment: Experiment):
+    threads = set(threading.enumerate())
+    with new_bench() as bench:
+        begin(bench, experiment)
+        assert bench.board.reset()
+        assert set(threading.enumerate()) > threads
+    assert set(threading.enumerate()) == threads
+    assert not bench.flash.path.parent.exists()
+
+
 def test_every_cut(experiment: Experiment, found: list[str]):
     """Old or new, whole, serving, and the next update works."""
     about = [(number, kind, region) for number, kind, region, _ in experiment.cuts()]
@@ -85,15 +102,13 @@ def test_a_cut_in_earnest_leaves_what_the_journal_says(
 ):
     number, kind, _, state = [cut for cut in experiment.cuts() if cut[2] == region][index]
 
-    def cut(bench: Bench) -> bool:
-        experiment.begin(bench)
+    with new_bench() as bench:
+        begin(bench, experiment)
         bench.flash.plant("half_write" if kind == "half write" else "power_cut", number - 1, on=True)
         with suppress(requests.RequestException):
             bench.update(experiment.new.data)
         wait_until(lambda: not bench.flash.powered)
-        return bench.flash.content().sectors == state.sectors
-
-    assert experiment.at_a_bench(cut)
+        assert bench.flash.content().sectors == state.sectors
 
 
 def test_two_cuts(experiment: Experiment, found: list[str]):
@@ -119,15 +134,14 @@ def changed(folder: Path, *changes: tuple[str, str, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
+def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """An update to a version that starts, and does not answer."""
     app = changed(
         tmp_path_factory.mktemp("mute") / "app",
         ("self_test.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"),
         ("web.py", "def info():\n", "def info():\n    raise OSError\n"),
     )
-    with closing(Experiment(old, build("1.1.0", base=base, app=app))) as experiment:
-        yield experiment
+    return Experiment(old, build("1.1.0", base=base, app=app))
 
 
 def test_cuts_of_an_update_that_is_rolled_back(rolled_back: Experiment):
@@ -168,14 +182,12 @@ def test_way_back_after_a_refused_slot(
 ):
     """The bootloader refuses the version that otadata names; the next one, sent then, does not answer."""
 
-    def update(bench: Bench) -> tuple[str, str]:
+    with new_bench() as bench:
         bench.start(damaged(last if is_confirmed else before_first_start(experiment), OTA_1 + APP_IMAGE))
         bench.settled("ota_0")
         assert bench.update(rolled_back.new.data).ok
         info = bench.settled("ota_0", "ota_1")
-        return info["version"], info["image_state"]
-
-    assert rolled_back.at_a_bench(update) == ("1.0.0", "VALID")
+        assert (info["version"], info["image_state"]) == ("1.0.0", "VALID")
 
 
 def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address: int) -> tuple[str, str, str]:
@@ -185,8 +197,8 @@ def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address:
     what comes of it once the flash is good again.
     """
 
-    def update(bench: Bench) -> tuple[str, str, State]:
-        experiment.begin(bench)
+    with new_bench() as bench:
+        begin(bench, experiment)
         bench.flash.plant(kind, address, on=True)
         before = bench.flash.content().read(OTADATA, 2 * SECTOR)
         answer = bench.update(experiment.new.data)
@@ -194,10 +206,8 @@ def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address:
             assert bench.flash.content().read(OTADATA, 2 * SECTOR) == before
         wait_until(lambda: version(bench))
         bench.flash.plant(kind, address, on=False)
-        return answer.json().get("error") or answer.json()["version"], version(bench), bench.flash.content()
-
-    error, serves, state = experiment.at_a_bench(update)
-    return error, serves, experiment.outcomes([state])[0]
+        taken, serves, state = answer.json(), version(bench), bench.flash.content()
+    return taken.get("error") or taken["version"], serves, experiment.outcomes([state])[0]
 
 
 def version(bench: Bench) -> str | None:
@@ -235,13 +245,11 @@ def test_an_application_that_is_damaged_is_refused(experiment: Experiment):
     data = bytearray(experiment.new.data)
     data[-experiment.new.application_length // 2] ^= 1
 
-    def update(bench: Bench) -> tuple[int, str]:
-        experiment.begin(bench)
+    with new_bench() as bench:
+        begin(bench, experiment)
         answer = bench.update(bytes(data))
         assert not [at for at, _ in bench.flash.journal if OTADATA <= at < OTADATA + 2 * SECTOR]
-        return answer.status_code, answer.json()["error"]
-
-    assert experiment.at_a_bench(update) == (422, "UPDATE_ERROR_ACTIVATE")
+    assert (answer.status_code, answer.json()["error"]) == (422, "UPDATE_ERROR_ACTIVATE")
 
 
 # More of these, which take minutes: benchmarks/cuts.py --mutants
@@ -252,16 +260,16 @@ def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, 
     instead = "        self.target.writeblocks(0, self._first)\n        await"
     app = changed(tmp_path / "app", ("updater.py", there, instead))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
-    with closing(Experiment(old, new)) as experiment:
-        *_, regions, states = zip(*experiment.cuts(), strict=True)
-        writing = states[: regions.index("otadata")]
-        assert BROKEN in experiment.outcomes(writing[-10:-5])  # the app image is whole, the application is not
+    experiment = Experiment(old, new)
+    *_, regions, states = zip(*experiment.cuts(), strict=True)
+    writing = states[: regions.index("otadata")]
+    assert BROKEN in experiment.outcomes(writing[-10:-5])  # the app image is whole, the application is not
 
 
 def test_notices_an_application_that_confirms_whatever_runs(base: BaseImage, tmp_path: Path):
     blind = "    slot.Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n"
     app = changed(tmp_path / "app", ("main.py", "    _show_access()\n    await", f"{blind}    await"))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
-    with closing(Experiment(old, new)) as experiment:
-        state = damaged(before_first_start(experiment), OTA_1 + APP_IMAGE)
-        assert experiment.run(state).outcome == BROKEN
+    experiment = Experiment(old, new)
+    state = damaged(before_first_start(experiment), OTA_1 + APP_IMAGE)
+    assert experiment.run(state).outcome == BROKEN
