@@ -1,7 +1,5 @@
 """`python -m kit.virtual`: a board without a board. It prints its addresses and runs until it is ended."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

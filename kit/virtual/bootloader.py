@@ -4,8 +4,6 @@ Source: bootloader_support/src/bootloader_utility.c and flash_partitions.c. Micr
 logs from "warning" upwards, so that a good boot prints nothing.
 """
 
-from __future__ import annotations
-
 import struct
 import time
 from collections.abc import Callable

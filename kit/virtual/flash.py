@@ -1,7 +1,5 @@
 """The NOR flash of the virtual board: one file, erased by sector, programmed by clearing bits."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import threading
@@ -62,10 +60,10 @@ class Flash:
         self._faults: dict[tuple[str, int], int] = {}  # by kind and place, what each has to remember
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened without truncating, locked, and only then looked at: another board may be making the same file.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._file = os.fdopen(os.open(path, flags, 0o666), "r+b")  # held as long as the board lives
+        self._file = path.open("a+b")  # held as long as the board lives
         lock_file(self._file.fileno())
-        length = os.fstat(self._file.fileno()).st_size
+        length = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
         if length < SIZE and self._file.read() == b"\xff" * length:  # new, or its maker was killed
             self._file.write(b"\xff" * (SIZE - length))
             self._file.flush()

@@ -1,7 +1,5 @@
 """Join the virtual board of this user: the one that runs already, or a new one that ends with its last user."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

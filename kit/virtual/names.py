@@ -1,7 +1,5 @@
 """The mDNS responder of the virtual board, on this computer's loopback only."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

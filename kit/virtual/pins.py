@@ -1,7 +1,5 @@
 """What there is to see at the pins of the virtual board, and the buttons that are held."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict, replace
 

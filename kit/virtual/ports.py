@@ -1,7 +1,5 @@
 """TCP ports of the virtual board: loopback only, kept for it while nothing listens there."""
 
-from __future__ import annotations
-
 import socket
 import sys
 

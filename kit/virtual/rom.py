@@ -4,8 +4,6 @@ Source: "Serial Protocol" in esptool's documentation, read against esptool 5.6. 
 takes it, and from then on answers as a stub does.
 """
 
-from __future__ import annotations
-
 import hashlib
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """The serial port of the virtual board: RFC 2217 (telnet COM port control) on loopback, one client at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import select
