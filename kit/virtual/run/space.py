@@ -4,7 +4,7 @@ import __future__
 
 import builtins
 import importlib.util
-from collections.abc import Iterator
+import posixpath
 from pathlib import Path
 from types import ModuleType
 
@@ -43,6 +43,7 @@ class Space:
 
     def __init__(self, mounts: Mounts, own: dict, natives: dict) -> None:
         self._mounts, self._natives = mounts, natives
+        self._given = {".fixed": FIXED, ".frozen": FROZEN, ".built-in": set(natives).difference(FROZEN)}
         self.path = ["", ".frozen", "/lib"]
         self.modules = {"builtins": ModuleType("builtins")}
         self.names = vars(self.modules["builtins"])  # board code is known by them
@@ -87,25 +88,21 @@ class Space:
         if full in self.modules:
             return self.modules[full]
         if outer is None:
-            found = next(filter(None, self._sources(part)), None)
+            module = self._search([".fixed", *self.path, ".built-in"], part, full)
         else:
-            found = self._stat(f"{outer.__path__}/{part}") if hasattr(outer, "__path__") else None
-        if not found:
-            raise ImportError(f"no module named '{full}'")
-        module = found if isinstance(found, ModuleType) else self._load_file(full, found)
-        if outer is not None:
+            module = self._search([outer.__path__] if hasattr(outer, "__path__") else [], part, full)
             setattr(outer, part, module)
         return module
 
-    def _sources(self, part: str) -> Iterator[ModuleType | str | None]:
-        """Yield what may be a module of this name, the path of its file or folder, or None."""
-        yield self._provide(part) if part in FIXED else None
-        for entry in self.path:
-            if entry == ".frozen":
-                yield self._provide(part) if part in FROZEN else None
-            else:
-                yield self._stat(f"{entry}/{part}" if entry else part)
-        yield self._provide(part)
+    def _search(self, places: list[str], part: str, full: str) -> ModuleType:
+        """Make the module from the first place, a folder or a set of our own, that has one of this name."""
+        for place in places:
+            if place in self._given:
+                if part in self._given[place]:
+                    return self._provide(part)
+            elif path := self._stat(posixpath.join(place, part)):
+                return self._load_file(full, path)
+        raise ImportError(f"no module named '{full}'")
 
     def _stat(self, path: str) -> str | None:
         """Return the path of a package or of a module's file."""
@@ -129,17 +126,12 @@ class Space:
             raise
         return module
 
-    def _provide(self, name: str) -> ModuleType | None:
+    def _provide(self, name: str) -> ModuleType:
         """Make the built-in or frozen module of this name."""
-        if name in self._natives:
-            names = self._natives[name]
-            module = ModuleType(name)
+        module = self._new_module(name)
+        if names := self._natives.get(name):
             with pending:  # a host's package whose import was interrupted stays half imported
                 vars(module).update(names() if callable(names) else names)
-            self.modules[name] = module
-            return module
-        if name not in FROZEN:
-            return None
-        module = self._new_module(name)
-        self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
+        else:
+            self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
         return module
