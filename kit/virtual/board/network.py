@@ -74,11 +74,15 @@ class WLAN:
         return self.status() == STAT_GOT_IP
 
     def status(self, param=None):
-        if param is not None:
-            return self._rssi(param)
         status = self._status()
         _chip.named(hostname(), status == STAT_GOT_IP)
-        return status
+        if param is None:
+            return status
+        if param != "rssi":
+            raise ValueError("unknown status param")
+        if status != STAT_GOT_IP:
+            raise _chip.error("Wifi Not Connected")
+        return _RSSI
 
     def _status(self):
         if self._since is None:
@@ -90,13 +94,6 @@ class WLAN:
         if self._key != _chip.password:
             return STAT_WRONG_PASSWORD
         return STAT_CONNECTING if self._static and self._static[0] != _chip.ip else STAT_GOT_IP
-
-    def _rssi(self, param):
-        if param != "rssi":
-            raise ValueError("unknown status param")
-        if not self.isconnected():
-            raise _chip.error("Wifi Not Connected")
-        return _RSSI
 
     def ifconfig(self, config=None):
         """Address, netmask, gateway, name server. Setting them ends DHCP, until it is set to "dhcp"."""

@@ -3,6 +3,7 @@
 import io
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 
 from littlefs import LittleFSError, lfs
 from littlefs.lfs import LFSFileFlag
@@ -88,14 +89,16 @@ class VfsLfs2:
             raise error from None
         return result
 
+    umount = partialmethod(call, lfs.unmount)
+    mkdir = partialmethod(call, lfs.mkdir)
+    remove = rmdir = partialmethod(call, lfs.remove)
+    rename = partialmethod(call, lfs.rename)
+
     def __repr__(self) -> str:
         return "<VfsLfs2>"
 
     def mount(self, readonly: bool, mkfs: bool) -> None:
         self._device.read_only = bool(readonly)
-
-    def umount(self) -> None:
-        self.call(lfs.unmount)
 
     def open(self, path: str, mode: str) -> io.IOBase:
         file = File(self, path, mode)
@@ -103,17 +106,6 @@ class VfsLfs2:
 
     def ilistdir(self, path: str) -> Iterator[tuple]:
         return ((info.name, *_mode_inode_size(info)) for info in self.call(_entries, path))
-
-    def mkdir(self, path: str) -> None:
-        self.call(lfs.mkdir, path)
-
-    def remove(self, path: str) -> None:
-        self.call(lfs.remove, path)
-
-    rmdir = remove
-
-    def rename(self, old: str, new: str) -> None:
-        self.call(lfs.rename, old, new)
 
     def stat(self, path: str) -> tuple:
         mode, _, size = _mode_inode_size(self.call(lfs.stat, path))
