@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
-import queue
 import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Collection
 from functools import partial, reduce
 from operator import xor
 from pathlib import Path
-from typing import IO
 
 import kit
 from kit.settings import Settings
@@ -26,7 +24,8 @@ from kit.virtual.names import Names
 from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
-from kit.virtual.run.frames import ERASE, HEADER, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
+from kit.virtual.run import frames
+from kit.virtual.run.frames import ERASE, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
 from kit.virtual.uart import Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
@@ -72,25 +71,27 @@ class Chip:
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
         self.pins, self.names = Pins(), Names(self._print)
-        self._events: queue.Queue[Callable[[], None] | None] = queue.Queue()  # None: the power goes
+        self._loop = asyncio.new_event_loop()
         self._busy = threading.Lock()  # an event happens
         self._in_reset = False  # EN is low, or rises
-        self._alarm: float | None = None  # when to boot without being asked; time.monotonic()
-        self._cause = POWER_ON
+        self._alarm: asyncio.TimerHandle | None = None  # boots without being asked
         self._child: Child | None = None
         self._rom: Rom | None = None
-        self._thread = threading.Thread(target=self._live, name="chip", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chip", daemon=True)
 
     def start(self) -> None:
         """Switch the power on."""
+        self._soon(self.boot, POWER_ON)
         self._thread.start()
         self.uart.start()
 
     def stop(self) -> None:
         """Cut the power for good: nothing runs after this, and the ports are free."""
-        self._events.put(None)
-        self._thread.join()
         self.uart.stop()
+        self._soon(self._halt)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         self.names.stop()
         self._http_reserved.close()
 
@@ -117,19 +118,11 @@ class Chip:
             return self.pins.seen()
 
     def _soon(self, act: Callable[..., None], *arguments: object) -> None:
-        self._events.put(partial(act, *arguments))
+        self._loop.call_soon_threadsafe(self._do, act, *arguments)
 
-    def _live(self) -> None:
-        event = partial(self.boot, POWER_ON)
-        while event:
-            with self._busy, contextlib.suppress(NoPowerError):  # while the bootloader wrote
-                event()
-            try:
-                timeout = None if self._alarm is None else max(0.0, self._alarm - time.monotonic())
-                event = self._events.get(timeout=timeout)
-            except queue.Empty:
-                event = partial(self.boot, self._cause)
-        self._halt()
+    def _do(self, act: Callable[..., None], *arguments: object) -> None:
+        with self._busy, contextlib.suppress(NoPowerError):  # while the bootloader wrote
+            act(*arguments)
 
     # DTR pulls GPIO0 low and RTS pulls EN low, each only while the other line is not set: two transistors on every
     # development board, and esptool's "classic reset" is made for them.
@@ -146,9 +139,11 @@ class Chip:
             self.boot(POWER_ON)
 
     def _boot_after(self, seconds: float, cause: int) -> None:
-        self._alarm, self._cause = time.monotonic() + seconds, cause
+        self._alarm = self._alarm or self._loop.call_later(seconds, self._do, self.boot, cause)
 
     def _halt(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
         self._alarm = self._rom = None
         self._in_reset = False
         if self._child:
@@ -270,17 +265,14 @@ class Child:
 
     def send(self, kind: int, payload: bytes) -> None:
         """Send one frame to the child."""
-        with self._lock, contextlib.suppress(OSError):  # it may end at any moment; its bytes are then lost
-            self._process.stdin.write(HEADER.pack(kind, len(payload)) + payload)
-            self._process.stdin.flush()
+        with self._lock, contextlib.suppress(OSError, ValueError):  # it may end at any moment; its bytes are then lost
+            frames.send(self._process.stdin, kind, payload)
 
     def _serve(self) -> None:
-        pipe: IO[bytes] = self._process.stdout
-        while len(header := pipe.read(HEADER.size)) == HEADER.size:
-            kind, length = HEADER.unpack(header)
-            with contextlib.suppress(NoPowerError):  # the program gets no answer, and waits until it is ended
-                self._handle(kind, pipe.read(length))
-        pipe.close()
+        with self._process.stdout as pipe:
+            for kind, payload in frames.received(pipe):
+                with contextlib.suppress(NoPowerError):  # the program gets no answer, and waits until it is ended
+                    self._handle(kind, payload)
         self._chip.child_asks(self, self._chip.child_ended)
 
     def _handle(self, kind: int, payload: bytes) -> None:
@@ -292,14 +284,11 @@ class Child:
             self._chip.child_asks(self, self._chip.pins.drive, *struct.unpack("<BBH", payload))
         elif kind == NAME:
             self._chip.child_asks(self, self._chip.names.answer_to, payload.decode())
-        elif kind in (READ, WRITE, ERASE):
+        else:
+            flash, address, rest = self._chip.flash, int.from_bytes(payload[:4], "little"), payload[4:]
+            operation = {READ: flash.read, WRITE: flash.write, ERASE: flash.erase}[kind]
             try:
-                self.send(REPLY, b"\0" + self._operate(kind, int.from_bytes(payload[:4], "little"), payload[4:]))
+                data = operation(address, rest if kind == WRITE else int.from_bytes(rest, "little"))
+                self.send(REPLY, b"\0" + (data or b""))
             except OSError:
                 self.send(REPLY, b"\1")
-
-    def _operate(self, kind: int, address: int, rest: bytes) -> bytes:
-        if kind == WRITE:
-            return self._chip.flash.write(address, rest) or b""
-        operation = self._chip.flash.read if kind == READ else self._chip.flash.erase
-        return operation(address, int.from_bytes(rest, "little")) or b""

@@ -1,16 +1,20 @@
 """The board module `_chip`: what the stand-in modules may ask of the chip."""
 
+import os
 import struct
 import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 
 from . import frames
 from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
 
+FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
 # the beginning of what ESP-IDF 5.4.2 says: components/esp_system/task_wdt/task_wdt.c
@@ -18,52 +22,85 @@ WATCHDOG_BITES = b"\r\nE task_wdt: Task watchdog got triggered.\r\n"
 
 
 class Chip:
-    """Flash, resets, pins and timers of the chip.
+    """Flash, resets, pins and timers of the chip: frames to and from the parent, which is the rest of it.
 
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
-    80), `ssid` and `password` (of the one network), `held` (pins that a button holds low). `ports` has such ports by
-    the board's own, `ip` is its address, and `error` makes what the board knows as OSError.
+    80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
+    `console` its UART, and `error` makes what the board knows as OSError.
     """
 
     error = BoardOSError
 
-    def __init__(self, settings: dict, console: Console) -> None:
+    def __init__(self, settings: dict) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
-        self._console, self._link = console, console.link
+        self._held = set(settings["held"])  # pins that a button holds low
         self._name = self._told = ""
-        self._link.held.update(settings["held"])
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._fed = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, daemon=True)
+        self._input, self._output = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # a stray print of the host's libraries goes to stderr
+        self._replies: SimpleQueue[bytes] = SimpleQueue()
+        self.console = Console(partial(self._send, frames.SERIAL))
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _receive(self) -> None:
+        for kind, payload in frames.received(self._input):
+            if kind == frames.PRESS:
+                number, held = payload
+                (self._held.add if held else self._held.discard)(number)
+            else:
+                (self.console.receive if kind == frames.SERIAL else self._replies.put)(payload)
+        os._exit(0)  # the parent has gone: so has the power
+
+    def _send_now(self, kind: int, payload: bytes) -> None:
+        """Send one frame, whatever the program does: for threads of our own."""
+        try:
+            frames.send(self._output, kind, payload)
+        except BrokenPipeError:
+            os._exit(0)
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        """Send one frame that no Ctrl-C tears: a torn one cannot be mended."""
+        with pending:
+            self._send_now(kind, payload)
+
+    def _request(self, kind: int, payload: bytes) -> bytes:
+        """Send a request for the flash and return the data of the reply."""
+        with pending:
+            self._send_now(kind, payload)
+            reply = self._replies.get()
+        if reply[0]:
+            raise BoardOSError(*FLASH_ERROR)
+        return reply[1:]
 
     def read(self, address: int, n: int) -> bytes:
-        return self._link.request(frames.READ, struct.pack("<II", address, n))
+        return self._request(frames.READ, struct.pack("<II", address, n))
 
     def write(self, address: int, data: bytes) -> None:
-        self._link.request(frames.WRITE, struct.pack("<I", address) + data)
+        self._request(frames.WRITE, struct.pack("<I", address) + data)
 
     def erase(self, address: int, n: int) -> None:
         with pending:  # a reset may stop a long erase between two sectors, Ctrl-C may not
             for sector in range(address, address + n, SECTOR):
-                self._link.request(frames.ERASE, struct.pack("<II", sector, SECTOR))
+                self._request(frames.ERASE, struct.pack("<II", sector, SECTOR))
 
     def pin(self, number: int, level: int, mode: int) -> None:
-        with pending:
-            self._link.send(frames.PIN, struct.pack("<BBH", number, mode & 7, level))
+        self._send(frames.PIN, struct.pack("<BBH", number, mode & 7, level))
 
     def is_held(self, number: int) -> bool:
         """Tell whether a button holds the pin low."""
-        return number in self._link.held
+        return number in self._held
 
     def reset(self, cause: int) -> None:
         """Ask for a reset; the parent answers by ending this process."""
         with pending:
-            self._link.send(frames.RESET, bytes([cause]))
+            self._send(frames.RESET, bytes([cause]))
             threading.Event().wait()
 
     def abort(self, message: str) -> None:
-        self._console.print(f"\n{message}\n\nRebooting...\n")
+        self.console.print(f"\n{message}\n\nRebooting...\n")
         self.reset(HARD_RESET)
 
     def is_online(self) -> bool:
@@ -77,8 +114,7 @@ class Chip:
         name = self._name if is_online else ""
         if name != self._told:
             self._told = name
-            with pending:
-                self._link.send(frames.NAME, name.encode())
+            self._send(frames.NAME, name.encode())
 
     def watch(self, ms: int) -> None:
         """Reset the chip in `ms`, unless this is called again by then: whatever the program does, and for good."""
@@ -90,20 +126,16 @@ class Chip:
     def _watch(self) -> None:
         while self._fed.wait(self._patience):
             self._fed.clear()
-        self._link.send(frames.SERIAL, WATCHDOG_BITES)
-        self._link.send(frames.RESET, bytes([WDT_RESET]))
+        self._send_now(frames.SERIAL, WATCHDOG_BITES)
+        self._send_now(frames.RESET, bytes([WDT_RESET]))
 
     def alarm(self, ms: float, again: bool, call: Callable[[], None]) -> Callable[[], None]:
         """Have `call` run between two steps of the program after `ms`, or every `ms`; return what puts an end to it."""
         off = threading.Event()
 
-        def due() -> None:
-            if not off.is_set():  # since it came to be due
-                call()
-
         def count() -> None:
             while not off.wait(ms / 1000):
-                pending.schedule(due)
+                pending.schedule(lambda: off.is_set() or call())  # it may be stopped once it is due
                 if not again:
                     break
 

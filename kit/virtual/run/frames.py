@@ -1,6 +1,8 @@
 """Frames between the chip and the process that runs its programs: kind, length, then that many bytes."""
 
 import struct
+from collections.abc import Iterator
+from typing import BinaryIO
 
 HEADER = struct.Struct("<BI")
 
@@ -13,3 +15,15 @@ READ, WRITE, ERASE = 0x10, 0x11, 0x12  # address, then length or data
 RESET = 0x20  # the cause that the next boot reports
 PIN = 0x21  # number, mode as machine.Pin has it (0: PWM), level as two bytes (of PWM its duty of 65535)
 NAME = 0x22  # the hostname that answers mDNS queries, empty while the board is not on the network
+
+
+def send(pipe: BinaryIO, kind: int, payload: bytes) -> None:
+    pipe.write(HEADER.pack(kind, len(payload)) + payload)
+    pipe.flush()
+
+
+def received(pipe: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and payload of each frame until the other side has gone."""
+    while len(header := pipe.read(HEADER.size)) == HEADER.size:
+        kind, length = HEADER.unpack(header)
+        yield kind, pipe.read(length)

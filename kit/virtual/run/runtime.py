@@ -11,7 +11,6 @@ from kit import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .console import Console
 from .errors import format_exception
 from .interrupt import CTRL_C, pending
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
@@ -34,8 +33,8 @@ class Runtime:
 
     def __init__(self, settings: dict) -> None:
         pending.install()
-        self._console = Console()
-        self._chip = Socket.chip = Chip(settings, self._console)
+        self._chip = Socket.chip = Chip(settings)
+        self._console = self._chip.console
         self._repl = Repl(self._console, self._run_command)
         self._stdout = Output(self._console)
         self._old: list[object] = []
