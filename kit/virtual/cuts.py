@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -38,24 +38,21 @@ OLD, NEW, BROKEN = "old", "new", "broken"
 Operation = tuple[int, bytes | None]  # address; what is written, None for the erase of a sector
 
 
-class State:
-    """A flash in memory, in sectors. States that are made from one another share those that are alike."""
-
-    def __init__(self, sectors: Iterable[bytes]) -> None:
-        self.sectors = list(sectors)
+class State(tuple[bytes, ...]):
+    """The sectors of a flash. States that are made from one another share those that are alike."""
 
     def read(self, address: int, length: int) -> bytes:
         first, last = address // SECTOR, -(-(address + length) // SECTOR)
-        return b"".join(self.sectors[first:last])[address % SECTOR :][:length]
+        return b"".join(self[first:last])[address % SECTOR :][:length]
 
     def after(self, operation: Operation) -> State:
         """Return the state after an operation; none of the firmware's writes crosses the end of a sector."""
         (sector, offset), data = divmod(operation[0], SECTOR), operation[1]
-        new, old = State(self.sectors), self.sectors[sector]
-        end = offset + len(data or b"")
-        cleared = bytes(a & b for a, b in zip(old[offset:end], data or b"", strict=True))
-        new.sectors[sector] = BLANK if data is None else old[:offset] + cleared + old[end:]
-        return new
+        old, new = self[sector], BLANK
+        if data is not None:
+            end = offset + len(data)
+            new = old[:offset] + bytes(a & b for a, b in zip(old[offset:end], data, strict=True)) + old[end:]
+        return State((*self[:sector], new, *self[sector + 1 :]))
 
 
 def state_of(data: bytes) -> State:
@@ -68,7 +65,7 @@ class Recorder(Flash):
 
     def load(self, state: State) -> None:
         """Begin anew with another content."""
-        self._memory[:] = b"".join(state.sectors)
+        self._memory[:] = b"".join(state)
         self.journal: list[Operation] = []
         self.needed: set[int] = set()
         self._erased: set[int] = set()
@@ -158,7 +155,7 @@ class Run(NamedTuple):
 
     def covers(self, state: State) -> bool:
         """Tell whether a board on another state does the same."""
-        return all(state.sectors[number] == self.state.sectors[number] for number in self.needed)
+        return all(state[number] == self.state[number] for number in self.needed)
 
 
 class Experiment:

@@ -108,7 +108,7 @@ def test_a_cut_in_earnest_leaves_what_the_journal_says(
         with suppress(requests.RequestException):
             bench.update(experiment.new.data)
         wait_until(lambda: not bench.flash.powered)
-        assert bench.flash.content().sectors == state.sectors
+        assert bench.flash.content() == state
 
 
 def test_two_cuts(experiment: Experiment, found: list[str]):
