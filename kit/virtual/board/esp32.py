@@ -11,8 +11,6 @@ import _otadata as otadata
 from _errors import need
 from _nvs import NVS, open_partition  # noqa: F401 - NVS is part of the module
 
-HEAP_DATA, HEAP_EXEC = 4, 1
-
 _SECTOR = 4096
 _TABLE_ADDRESS, _TABLE_SIZE = 0x8000, 0xC00
 _APP, _DATA, _ANY = 0, 1, 0xFF

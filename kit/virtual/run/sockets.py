@@ -2,7 +2,6 @@
 
 import functools
 import gc
-import select
 import socket as host
 import struct
 import time
@@ -19,7 +18,7 @@ BLOCKED = (ERRNO["EAGAIN"], ERRNO["EINPROGRESS"])
 EAI_FAIL = 202  # lwip/netdb.h: a name that cannot be resolved
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: what lwIP does with a connection that it has no socket for
-STDIN_POLL = 0.01  # s; received serial bytes cannot be waited for together with sockets
+STDIN_POLL = 0.01  # s between two looks
 
 open_sockets = weakref.WeakSet()
 
@@ -87,9 +86,6 @@ class Socket(Stream):
     def setsockopt(self, level: int, option: int, value: object) -> None:
         """Options make no difference on loopback."""
 
-    def makefile(self, *_: object) -> Stream:
-        return self
-
     def send(self, data: bytes) -> int:
         if self.host.gettimeout() == 0:
             return self._call("send", data)
@@ -129,37 +125,26 @@ def unless_blocked(call: Callable, *args: object) -> object:
 
 
 class Poll:
-    """select.poll over sockets and sys.stdin; an object stands for itself in the results."""
+    """select.poll over sys.stdin, for mpremote's `mount`; sockets are waited for with asyncio on the virtual board."""
 
     def __init__(self) -> None:
-        self._objects: dict[object, int] = {}
+        self._inputs: dict[Input, int] = {}
 
-    def register(self, obj: object, eventmask: int = POLLIN | POLLOUT) -> None:
-        self._objects[obj] = eventmask
-
-    def unregister(self, obj: object) -> None:
-        self._objects.pop(obj, None)
+    def register(self, obj: Input, eventmask: int = POLLIN | POLLOUT) -> None:
+        if not isinstance(obj, Input):
+            raise BoardOSError("the virtual board polls sys.stdin only; wait for sockets with asyncio")
+        self._inputs[obj] = eventmask
 
     def poll(self, timeout: int = -1) -> list[tuple]:
         end = None if timeout < 0 else time.monotonic() + timeout / 1000
         while True:
-            found = [(obj, _events(obj) & (mask | POLLERR)) for obj, mask in self._objects.items()]
-            ready = [(obj, events) for obj, events in found if events]
+            ready = [(obj, POLLIN) for obj, mask in self._inputs.items() if mask & POLLIN and obj.readable()]
             left = STDIN_POLL if end is None else min(STDIN_POLL, end - time.monotonic())
             if ready or left <= 0:
                 return ready
             time.sleep(left)
 
     ipoll = poll
-
-
-def _events(stream: Socket | Input) -> int:
-    if isinstance(stream, Input):
-        return POLLIN if stream.readable() else 0
-    if stream.fileno() < 0:
-        return POLLERR
-    readable, writable, _ = select.select([stream.host], [stream.host], [], 0)
-    return (POLLIN if readable else 0) | (POLLOUT if writable else 0)
 
 
 SOCKET_NAMES = {  # lwip/sockets.h

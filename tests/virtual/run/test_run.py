@@ -738,6 +738,11 @@ def test_a_board_without_wifi_is_not_reachable(raw):
     assert raw.run("socket.getaddrinfo('example.org', 80)")[1].endswith("OSError: -202\n")
 
 
+def test_a_socket_is_not_polled(raw):
+    error = raw.run("import select, socket\nselect.poll().register(socket.socket(), select.POLLIN)")[1]
+    assert error.endswith("OSError: the virtual board polls sys.stdin only; wait for sockets with asyncio\n")
+
+
 def test_socket_errors_have_the_chips_numbers(raw):
     raw.run(CONNECT + "import socket\ndef t(f, *a):\n  try: return f(*a)\n  except OSError as e: return e")
     raw.run("s = socket.socket()\ns.bind(('', 80))\ns.listen(1)\ns.setblocking(False)")
