@@ -41,8 +41,7 @@ class Bootloader:
         start = self._selected()
         if start is None:
             return None
-        below = [index for index in sorted(self._apps, reverse=True) if index <= start]
-        for index in below + [index for index in sorted(self._apps) if index > start]:
+        for index in sorted(self._apps, key=lambda index: (index > start, abs(index - start))):  # down, then up
             if self._bootable(self._apps[index]):
                 self._set_actual_seq(index)
                 return self._apps[index].offset

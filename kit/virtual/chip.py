@@ -163,10 +163,8 @@ class Chip:
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
         self._halt()
-        if self.flash.powered:
-            self._start(cause)
-
-    def _start(self, cause: int) -> None:
+        if not self.flash.powered:
+            return None
         if cause == POWER_ON:
             self.pins.forget()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_FLASH))

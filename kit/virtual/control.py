@@ -110,7 +110,6 @@ def register(flash: Path, addresses: dict[str, str]) -> None:
     """Write where the board of a flash file is reached, readable for this user only, whole or not at all."""
     path = register_path(flash)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(addresses, file)
+    draft.touch(0o600)
+    draft.write_text(json.dumps(addresses))
     draft.replace(path)

@@ -37,19 +37,17 @@ async def _ready(socket: Socket, event: str) -> None:
     number = socket.fileno()
     if number < 0:
         return await sleep_ms(0)
-    loop = host.get_running_loop()
-    future = loop.create_future()
+    loop, woken = host.get_running_loop(), host.Event()
 
     def wake() -> None:
         getattr(loop, f"remove_{event}")(number)
         socket.when_closed.discard(wake)
-        if not future.done():
-            future.set_result(None)
+        woken.set()
 
     socket.when_closed.add(wake)
     getattr(loop, f"add_{event}")(number, wake)
     try:
-        await future
+        await woken.wait()
     finally:
         if wake in socket.when_closed:
             wake()
