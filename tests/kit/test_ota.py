@@ -370,7 +370,7 @@ def test_new_version_that_rolls_back(board, client):
 
 def test_rollback_of_a_version_that_never_answered(board, client):
     board.restart = [lambda: None, lambda: None, board.down, lambda: board.up("1.0.0", "ota_0", "VALID")]
-    with pytest.raises(BoardError, match="rolled back"):
+    with pytest.raises(BoardError, match="went back"):
         client.upload(IMAGE)
     assert board.restart == []
 

@@ -79,7 +79,7 @@ def test_a_running_board_by_register_and_name(installed, wait_until: Callable):
     assert boards[0].info["running"] == "ota_0"
     for text in ("esp32-ota-0110", "1.0.0", "ota_0", installed.http, "register, mDNS"):
         assert text in boards._repr_html_()
-    assert repr(kit.find("ESP32-OTA.local")) == repr(boards)  # one board, however it is called
+    assert repr(kit.find("ESP32-OTA-0110.local")) == repr(boards)  # one board, however it is called
 
 
 def test_two_boards_of_which_one_is_blank_and_a_dead_one(installed, tmp_path: Path, start: Callable):
