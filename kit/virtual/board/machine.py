@@ -27,6 +27,11 @@ def unique_id():
     return _chip.mac
 
 
+def freq():
+    """Hz. It cannot be changed here."""
+    return 160_000_000
+
+
 class Pin:
     """A pin; what it drives is reported to the chip, what it reads is its own output, its pull, or a held button."""
 
