@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +87,9 @@ def installed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(installed_file: Path, tmp_path: Path, start: Callable[..., Running]) -> Running:
+def installed(
+    installed_file: Path, tmp_path: Path, start: Callable[..., Running], wait_until: Callable[..., None]
+) -> Running:
     """A running virtual board with 1.0.0 on it."""
     virtual = start(shutil.copy(installed_file, tmp_path / "installed.bin"))
     wait_until(lambda: answers(virtual))
@@ -99,18 +100,6 @@ def answers(virtual: Running) -> bool:
     with contextlib.suppress(Exception):
         return bool(virtual.client().info())
     return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="session", name="wait_until")
-def wait_until_fixture() -> Callable[..., None]:
-    return wait_until
 
 
 def run_tool(folder: Path, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

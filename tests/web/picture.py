@@ -44,7 +44,7 @@ lesson.content.activeCellIndex = find('ota.upload(image)');
 # True once the heading stands at the top: cells above it still change their height while they are drawn.
 SCROLL = """
 const content = jupyterapp.shell.currentWidget.content;
-const heading = content.widgets.find(cell => cell.model.sharedModel.getSource().startsWith('## 4')).node;
+const heading = content.widgets.find(cell => cell.model.sharedModel.getSource().startsWith('## 5 Send it')).node;
 heading.scrollIntoView();
 await new Promise(requestAnimationFrame);
 await new Promise(requestAnimationFrame);
