@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import requests
 
 from kit.errors import BoardError
@@ -22,9 +24,13 @@ def ask(control: str | None, command: str, **arguments: object) -> object:
     if control is None:
         raise BoardError("Only a virtual board can do this.", 'Take one: kit.connect("virtual").')
     try:
+        body = json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError):
+        raise BoardError("These arguments are no JSON.", "Give whole numbers, as in board.press(18).") from None
+    try:
         with requests.Session() as session:
             session.trust_env = False  # past any proxy
-            response = session.post(f"{control}/{command}", json=arguments, timeout=TIMEOUT)
+            response = session.post(f"{control}/{command}", data=body, timeout=TIMEOUT)
     except requests.RequestException:  # its text would show the key
         raise BoardError("The virtual board does not answer.", "Connect again: kit.connect().") from None
     if response.status_code == 404:

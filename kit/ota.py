@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -182,7 +184,14 @@ class OtaClient:
         Raises:
             BoardError: nobody is logged in, or the board refuses one of them; then none is changed.
         """
-        print(_answer(self._request("PUT", "/config", json=settings))["message"])
+        try:
+            body = json.dumps(settings, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise BoardError(
+                "These settings are no JSON.", "Give texts, whole numbers, None, and a dict of pins."
+            ) from None
+        headers = {"Content-Type": "application/json"}
+        print(_answer(self._request("PUT", "/config", data=body, headers=headers))["message"])
 
     def upload(
         self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None
@@ -328,6 +337,8 @@ def _started_after(info: Info, seconds: float) -> bool:
 def _digest(data: bytes, md5: str | None) -> dict[str, str]:
     """Return the header that announces the digest of an image."""
     if md5 is not None:
+        if not (isinstance(md5, str) and re.fullmatch("[0-9a-fA-F]{32}", md5)):
+            raise ImageError(f"{md5!r} is no MD5.", "Give 32 hex digits, or leave it out.")
         return {"x-MD5": md5}
     digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
     return {"Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530

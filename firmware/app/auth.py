@@ -65,7 +65,10 @@ def check_password(password, address):
     if not _is_password(password):
         count += 1 if password else 0  # a client that breaks off has not guessed
         if len(_failures) == _MOST_ADDRESSES:
-            del _failures[min(_failures, key=lambda known: _failures[known][1])]
+            # those that are locked out go last: others must not push them out of the table
+            del _failures[
+                min(_failures, key=lambda known: (_failures[known][0] >= _MOST_FAILURES, _failures[known][1]))
+            ]
         _failures[address] = (count, now + _LOCKED_SECONDS)
         raise HttpError(401, None, "Invalid password!", "Go back, and try again.")
 

@@ -73,7 +73,7 @@ class Client:
             request = await Request.create(app, self, self._writer, self._writer.get_extra_info("peername"))
         except (ValueError, IndexError):
             return None
-        if request.content_length < 0:
+        if request is None or request.content_length < 0:
             return None
         if "Transfer-Encoding" not in request.headers:  # chunked is refused; its length is not known
             self.left = request.content_length

@@ -114,6 +114,7 @@ async def restart(request):
     _need_token(request)
     if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
+    ota.progress["phase"] = "restart"  # nothing else begins
     _restart_soon()
     return {"message": "The board restarts."}
 

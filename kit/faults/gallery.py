@@ -63,6 +63,8 @@ class Gallery:
 
     def plot(self) -> Figure:
         """Draw what came of each failure, what ran afterwards, and how long it took."""
+        if not self.outcomes:
+            raise KitError("The gallery is empty.", "Record a failure first: with gallery.record('a name'): …")
         from kit.faults.figures import outcome_gallery
 
         return outcome_gallery(list(self.outcomes.values()), self.is_virtual)

@@ -105,6 +105,7 @@ def test_headers_of_10_000_bytes(lines: list[str], board) -> None:
 @pytest.mark.parametrize(
     "head",
     [
+        b"",
         b"GARBAGE",
         b"GET /info",
         b"GET /info HTTP",

@@ -204,9 +204,13 @@ def test_change_of_password(interpreter, make_flash, serve, image_file: Path, as
     assert PASSWORD not in board.output()
 
 
-def test_restart(board) -> None:
+def test_restart(board, image_file: Path, assert_refused) -> None:
+    """Nothing else begins in its last second."""
     board.log_in(PASSWORD)
     assert board.post("/restart", headers=board.bearer).status_code == 200
+    assert_refused(board.post("/restart", headers=board.bearer), 409, "UPDATE_ERROR_BUSY")
+    assert_refused(board.post("/rollback", headers=board.bearer), 409, "UPDATE_ERROR_BUSY")
+    assert_refused(board.update(image_file.read_bytes()), 409, "UPDATE_ERROR_BUSY")
     assert board.wait() == 42, board.output()
     assert "Rebooting...\nRESET 2\n" in board.output()
 

@@ -2,7 +2,7 @@ import pytest
 
 import kit
 from kit import ota as client
-from kit.errors import BoardError, RollbackError, UpdateError
+from kit.errors import BoardError, KitError, RollbackError, UpdateError
 from kit.faults import damage
 from kit.ota import OtaClient
 from kit.update_image import build
@@ -67,3 +67,8 @@ def test_an_error_that_is_no_failure_of_an_update_is_not_recorded(board):
     with pytest.raises(ZeroDivisionError), outcomes.record("A mistake in the cell"):
         1 / 0  # noqa: B018
     assert repr(outcomes) == ""
+
+
+def test_an_empty_gallery(board):
+    with pytest.raises(KitError, match="empty"):
+        kit.faults.Gallery(board).plot()

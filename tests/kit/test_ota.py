@@ -627,3 +627,16 @@ def test_text_of_info_is_stable_and_its_html_complete(board, cells):
 def test_repr_of_a_client_has_no_token(client, board):
     assert repr(client) == "the board's web page"
     assert client._repr_html_() == f'<a href="{board.url}" target="_blank">the board\'s web page</a>'
+
+
+@pytest.mark.parametrize("value", [b"x", float("nan"), {"led": {1}}, {("a",): 1}], ids=str)
+def test_settings_that_are_no_json(client, value):
+    with pytest.raises(BoardError, match="no JSON"):
+        client.configure(hostname=value)
+
+
+@pytest.mark.parametrize("md5", [5, "", "a\nb", " " * 32, "ä" * 32, []], ids=repr)
+def test_what_is_no_md5(client, md5):
+    client.login()
+    with pytest.raises(ImageError, match="is no MD5"):
+        client.upload(IMAGE, md5=md5)

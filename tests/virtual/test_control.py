@@ -72,3 +72,9 @@ def test_a_board_that_has_ended_keeps_its_key_secret():
         ask("http://127.0.0.1:1/secret-key", "power", on=True)
     assert "secret-key" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [b"x", float("nan"), {1}], ids=str)
+def test_arguments_that_are_no_json(value: object):
+    with pytest.raises(BoardError, match="no JSON"):
+        ask("http://127.0.0.1:1/key", "power", on=value)

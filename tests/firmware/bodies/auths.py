@@ -73,6 +73,13 @@ def test_locks_out_who_guesses():
     assert not auth._failures
 
 
+def test_others_do_not_push_out_who_is_locked_out():
+    assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
+    for number in range(100):
+        assert status("guess", "10.0.0.%d" % number) == 401
+    assert status("guess") == 429
+
+
 def test_remembers_few_addresses():
     """The ones that were wrong last."""
     addresses = ["10.0.0.%d" % number for number in range(100)]
