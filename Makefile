@@ -12,7 +12,7 @@ lab: $(VENV)/lab.stamp
 test: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/python -m pytest -n 4 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/lab.stamp: SPEC := .
 $(VENV)/test.stamp: SPEC := .[test]

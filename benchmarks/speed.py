@@ -123,7 +123,8 @@ def main() -> None:
         ]
         for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
             took = seconds(run_pytest, folder, *LAX, str(notebook))
-            rows += [(f"{notebook.name}, unpaced", f"{took:.0f} s", "40 s")]
+            limit = "40 s" if notebook.name < "03" else "90 s"  # failures take their time
+            rows += [(f"{notebook.name}, unpaced", f"{took:.0f} s", limit)]
     for what, value, limit in rows:
         print(f"{what:<48} {value:<34} {limit and 'at most ' + limit}".rstrip())
 
