@@ -155,7 +155,10 @@ BAD = {
     ]
     + [{"ip": "127.0.0.1"}],
     "gateway": [STATIC | {"gateway": value} for value in ("126.0.0.1", "127.0.0.0", "127.255.255.255", None, "")],
-    "dns": [STATIC | {"dns": value} for value in ("dns.example", None, "9.9.9.999")],
+    "dns": [
+        STATIC | {"dns": value}
+        for value in ("dns.example", None, "9.9.9.999", "0.0.0.0", "224.0.0.1", "255.255.255.255")
+    ],
     "pins": [
         {"pins": value}
         for value in (None, 2, [], "x", {"led": 18}, {"progress": 2}, {"led": 4, "progress": 4}, {"button": 2})

@@ -329,7 +329,7 @@ def test_longest_settings():
         "ip": "127.100.100.100",
         "netmask": "255.255.255.0",
         "gateway": "127.100.100.101",
-        "dns": "255.255.255.255",
+        "dns": "200.255.255.255",
     }
     pins = {"led": 25, "progress": 26, "button": 27}
     for name, password in (('"' * 32, '"' * 63), ("\u00fc" * 16, "\\" * 63), ("\u20ac" * 10, "f" * 64)):
