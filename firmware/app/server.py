@@ -167,7 +167,7 @@ class Server(Microdot):
         self._refuse = refuse
         self._clients = []  # the oldest first
 
-    # microdot keeps a compiled pattern and more for each path: 6 kB of memory for ours, none of which is a pattern.
+    # microdot keeps a compiled pattern and more for each path: 4 kB of memory for ours, none of which is a pattern.
     def find_route(self, request):
         method = "GET" if request.method == "HEAD" else request.method
         handler = self.handlers.get(f"{method} {request.path}")

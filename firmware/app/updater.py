@@ -51,7 +51,7 @@ class Updater:
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
 
-    # For as long as an update runs; at rest they would be a tenth of what the application has in memory.
+    # A heap in many pieces may have no place for them.
     def _take_buffers(self):
         gc.collect()
         try:
