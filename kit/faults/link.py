@@ -97,17 +97,19 @@ class Link:
     def delay(self, seconds: float) -> Link:
         """Model a round trip of so many seconds: the sender waits for it after every 5,760 bytes."""
         text = f"delayed by {{}} s for every {WINDOW:,} bytes, as by a long way to the board (modelled)"
-        return self._plan(seconds, text, piece=WINDOW, hold=lambda size: seconds * size / WINDOW)
+        return self._plan(seconds, text, 60.0, piece=WINDOW, hold=lambda size: seconds * size / WINDOW)
 
     def stutter(self, share: float) -> Link:
         """Model the loss of this share of the packets: with this probability, of a seeded die, one is 0.2 s late."""
         text = f"held up for {RETRANSMISSION} s at {{:.1%}} of its packets, as if they were lost (modelled)"
         die = random.Random(1)
-        return self._plan(share, text, piece=PACKET, hold=lambda size: RETRANSMISSION * (die.random() < share))
+        return self._plan(share, text, 1.0, piece=PACKET, hold=lambda size: RETRANSMISSION * (die.random() < share))
 
-    def _plan(self, value: float, text: str, **what: object) -> Link:
-        if not isinstance(value, int | float) or not value > 0:
-            raise KitError(f"{value!r} is no positive number.", "Give one, as in link.drop(200_000).")
+    def _plan(self, value: float, text: str, most: float = sys.maxsize, **what: object) -> Link:
+        """Plan a fault; its number is a whole one unless `most` is a float."""
+        if not isinstance(value, int | type(most)) or not 0 < value <= most:
+            kind = "whole number above 0" if isinstance(most, int) else f"number above 0 and up to {most:g}"
+            raise KitError(f"{value!r} is no {kind}.", "Give one, as in link.drop(200_000) or link.delay(0.1).")
         self._fault, self._is_planned = Fault(text.format(value), **what), True
         return self
 

@@ -108,7 +108,18 @@ def test_slow_uploads(link, ota: OtaClient):
 @pytest.mark.parametrize("verb", ["drop", "stall", "corrupt", "throttle", "delay", "stutter"])
 def test_what_is_no_number(verb: str, value: object):
     with Link(NOBODY) as link:
-        with pytest.raises(KitError, match="is no positive number"):
+        with pytest.raises(KitError, match=r"is no (whole )?number above 0"):
+            getattr(link, verb)(value)
+        assert repr(link) == "Link: passes everything"
+
+
+@pytest.mark.parametrize(
+    ("verb", "value"),
+    [("drop", 1.5), ("corrupt", 1.5), ("throttle", float("inf")), ("stutter", 1.5), ("delay", float("inf"))],
+)
+def test_a_number_that_makes_no_sense(verb: str, value: float):
+    with Link(NOBODY) as link:
+        with pytest.raises(KitError, match=r"is no (whole )?number above 0"):
             getattr(link, verb)(value)
         assert repr(link) == "Link: passes everything"
 
