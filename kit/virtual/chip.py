@@ -80,8 +80,9 @@ class Chip:
         self._thread = threading.Thread(target=self._loop.run_forever, name="chip", daemon=True)
 
     def start(self) -> None:
-        """Switch the power on."""
-        self._soon(self.boot, POWER_ON)
+        """Begin to serve; where the flash has power, the board starts."""
+        if self.flash.powered:  # asked now: the thread may come so late that power() has asked for a start as well
+            self._soon(self.boot, POWER_ON)
         self._thread.start()
         self.uart.start()
 

@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from kit.base import BaseImage
 from kit.errors import KitError
 from kit.image import make
 from kit.ota import OtaClient
+from kit.settings import DEMO
 from kit.table import MICROPYTHON_OTA
 from kit.update_image import UpdateImage, build
+from kit.virtual.chip import Chip
 from kit.virtual.cuts import BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
-from kit.virtual.flash import SECTOR
+from kit.virtual.flash import SECTOR, Flash
 
 SEED = 6
 DROM, IRAM = 0x3F400020, 0x40080000
@@ -70,6 +72,19 @@ def begin(bench: Bench, experiment: Experiment) -> None:
     bench.start(experiment.start)
     bench.settled("ota_0")
     bench.flash.load(experiment.start)  # without the traces of this start
+
+
+def test_a_board_made_without_power_does_not_start_late(tmp_path: Path):
+    flash, said = Flash(tmp_path / "flash.bin", 0), []
+    flash.powered = False
+    with closing(flash):
+        chip = Chip(flash, DEMO)
+        chip.uart.write = said.append
+        with chip._busy:  # the chip's own thread comes late, as on a loaded computer
+            chip.start()
+            flash.powered = True
+        chip.stop()
+    assert said == []
 
 
 def test_a_board_leaves_nothing_behind(experiment: Experiment):
