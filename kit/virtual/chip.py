@@ -99,10 +99,9 @@ class Chip:
     def power(self, on: bool) -> None:
         """Cut the power, or switch it on again, and return when that is done: a command of the control side."""
         if on != self.flash.powered:
-            self.flash.powered, done = on, threading.Event()
+            self.flash.powered = on
             self._soon(self.boot, POWER_ON)  # without power it only ends what runs
-            self._soon(done.set)
-            done.wait()
+            self._settle()
 
     def press(self, pin: int, held: bool) -> None:
         """Hold a pin low as a pressed button does, or let go of it: a command of the control side."""
@@ -115,8 +114,14 @@ class Chip:
 
     def look(self) -> list[dict]:
         """Return what there is to see at the pins: a command of the control side; see Pins.seen."""
-        with self._busy:
-            return self.pins.seen()
+        self._settle()
+        return self.pins.seen()
+
+    def _settle(self) -> None:
+        """Return once all has happened that was asked for before."""
+        done = threading.Event()
+        self._soon(done.set)
+        done.wait()
 
     def _soon(self, act: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(self._do, act, *arguments)

@@ -1,6 +1,8 @@
 """What the control side tells of the pins of a running board, and the button that it holds."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from kit.control import ask
 from kit.errors import BoardError
 from kit.port import open_port
 from kit.repl import Repl, raw_repl
+from kit.settings import DEMO
+from kit.virtual.chip import Chip
+from kit.virtual.flash import Flash
 
 BUTTON = "from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)"
 
@@ -41,6 +46,22 @@ def test_an_led_that_blinked(board: Board, repl: Repl):
     repl.exec("led.on()\nled.on()")
     assert repr(board.pins()) == "GPIO 2: on"
     assert (board.pins()[2].changes, board.pins()[2].blinks) == (7, 4)
+
+
+def test_what_a_program_did_before_one_looks_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    late, flash = threading.Event(), Flash(tmp_path / "flash.bin", 0)
+    flash.powered = False
+    with closing(flash):
+        chip = Chip(flash, DEMO)
+        chip.start()
+        chip._loop.call_soon_threadsafe(late.wait)  # the chip's own thread comes late, as on a loaded computer
+        ask_chip = chip._soon
+        ask_chip(chip.pins.drive, 2, 3, 1)
+        monkeypatch.setattr(chip, "_soon", lambda *call: (ask_chip(*call), late.set()))
+        seen = chip.look()
+        late.set()
+        chip.stop()
+    assert [(pin["number"], pin["mode"]) for pin in seen] == [(2, "output")]
 
 
 def test_all_changes_are_counted_and_the_last_64_kept(board: Board, repl: Repl):
