@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from kit.settings import DEMO
@@ -17,6 +17,7 @@ from kit.virtual.flash import Flash, FlashInUseError
 from kit.virtual.ports import HOST
 
 IN_USE = 3  # exit code; kit.connect reads it
+LOOK = 1.0  # s; Python handles a signal in this thread only, which may sleep while another one has taken it
 SLOWEST = 100  # times a chip's waits
 
 
@@ -73,16 +74,16 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         chip = Chip(flash, DEMO, options.serial, options.http)
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
-    ended = threading.Event()
+    ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then
     commands = {
         "power": chip.power,
         "fault": flash.plant,
         "pins": chip.look,
         "press": chip.press,
     }
-    control = Control(ended.set if options.leased else lambda: None, commands)
+    control = Control(lambda: options.leased and ended.put(True), commands)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: ended.put(True))
     chip.start()
     addresses = {
         "serial": f"rfc2217://{HOST}:{chip.uart.port}",
@@ -93,7 +94,10 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     for name, address in addresses.items():
         print(f"{name}: {address}")
     sys.stdout.flush()
-    ended.wait()
+    while True:
+        with contextlib.suppress(Empty):
+            ended.get(timeout=LOOK)
+            break
     register_path(flash_file).unlink(missing_ok=True)
     chip.stop()
     flash.close()

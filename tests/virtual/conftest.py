@@ -44,7 +44,10 @@ def running(flash: Path, *options: str) -> Iterator[Running]:
             yield Running(**{name: address.strip() for name, address in lines}, process=process)
         finally:
             process.terminate()
-            _, complaints = process.communicate()  # of the board's run mode too, which ends with it
+            try:
+                _, complaints = process.communicate(timeout=60)  # of the board's run mode too, which ends with it
+            finally:
+                process.kill()  # `with` would wait for it
         assert complaints == ""
 
 

@@ -1,6 +1,8 @@
-"""What a board does at its start with whatever is in its flash."""
+"""What a board does at its start with whatever is in its flash, and how it ends."""
 
+import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,3 +136,11 @@ def test_a_release_flashed_whole(start: Callable, firmware_bin: bytes):
     # Two places are written at a first start: otadata and the file system.
     after = board.read(0x1000, len(firmware_bin))
     assert after[:0xC000] + after[0xE000:] == firmware_bin[:0xC000] + firmware_bin[0xE000:]
+
+
+def test_it_ends_whichever_thread_gets_the_signal(start: Callable):
+    process = start().process
+    threads = Path(f"/proc/{process.pid}/task")  # Linux can hand the signal to a chosen one
+    thread = max(int(thread.name) for thread in threads.iterdir()) if threads.exists() else process.pid
+    os.kill(thread, signal.SIGTERM)
+    assert process.wait(10) == 0
