@@ -13,6 +13,9 @@ from .errors import ENFILE, ERRNO, BoardOSError, board_error, from_host
 from .streams import Input, Stream, part
 
 MAX_SOCKETS = 10  # CONFIG_LWIP_MAX_SOCKETS of MicroPython's builds
+WINDOW = (
+    5760  # bytes that wait for the program: CONFIG_LWIP_TCP_WND_DEFAULT; this computer takes twice as many (socket(7))
+)
 AF_INET, SOCK_STREAM = 2, 1  # lwip/sockets.h; there is no UDP on the virtual board
 BLOCKED = (ERRNO["EAGAIN"], ERRNO["EINPROGRESS"])
 EAI_FAIL = 202  # lwip/netdb.h: a name that cannot be resolved
@@ -66,6 +69,7 @@ class Socket(Stream):
     def bind(self, address: tuple) -> None:
         """Bind on this computer's loopback: nothing that runs on a virtual board is reachable from outside."""
         self._call("setsockopt", host.SOL_SOCKET, host.SO_REUSEADDR, 1)
+        self._call("setsockopt", host.SOL_SOCKET, host.SO_RCVBUF, WINDOW)  # of the connections it accepts too
         self._call("bind", (self.chip.ip, self.chip.ports.get(address[1], address[1])))
 
     def accept(self) -> tuple[Stream, tuple]:

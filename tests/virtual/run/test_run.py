@@ -728,6 +728,21 @@ def test_eleven_sockets_are_one_too_many(raw):
     assert raw.run("import socket\nk = [socket.socket() for _ in range(10)]") == ("", "")
 
 
+def test_little_waits_for_a_program_that_does_not_read(raw):
+    """A sender must notice soon: of a chip's 5,760 bytes, Linux makes some more (socket(7))."""
+    raw.run(CONNECT + "import socket\ns = socket.socket()\ns.bind(('', 80))\ns.listen(1)")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.connect(("127.0.0.1", raw.http))
+        raw.run("c = s.accept()[0]")
+        client.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < 40_000:
+                sent += client.send(bytes(1024))
+    assert 5760 <= sent < 40_000
+
+
 def test_a_board_without_wifi_is_not_reachable(raw):
     raw.run("import socket\ns = socket.socket()\ns.bind(('', 80))\ns.listen(1)\ns.settimeout(10)")
     with socket.create_connection(("127.0.0.1", raw.http)) as client, contextlib.suppress(ConnectionError):
