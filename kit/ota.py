@@ -41,6 +41,7 @@ SILENCE = 30.0  # seconds without an answer to a poll after which the link count
 ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
 CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
 RETRY = 0.25  # seconds between two looks at a restarting board
+UNDECIDED = ("check", "write", "idle")  # phases of a board that has not had the whole image
 NOT_OURS = "Check that board.url is this address."
 
 APART = (
@@ -77,6 +78,7 @@ class UploadResult:
         bytes: the length of the update image, all of it acknowledged by the board.
         seconds: the board's own count by phase: receive, write (with erase), verify, commit.
         samples: (seconds since the upload began, bytes received, bytes written, phase), by the board's word.
+        broken: the samples of each try before, at which the link broke.
         restart_seconds: from the board's answer until the new version was confirmed; None where nobody waited.
         virtual: the numbers are a virtual board's.
     """
@@ -88,10 +90,12 @@ class UploadResult:
     samples: tuple[Sample, ...]
     restart_seconds: float | None
     virtual: bool
+    broken: tuple[tuple[Sample, ...], ...] = ()
 
     def __repr__(self) -> str:
         end = "restarting" if self.restart_seconds is None else "confirmed"
-        return f"{self.version} in {self.slot}: {self.bytes:,} bytes accepted, {end}"
+        tries = f" at try {len(self.broken) + 1}" if self.broken else ""
+        return f"{self.version} in {self.slot}: {self.bytes:,} bytes accepted{tries}, {end}"
 
     def plot(self) -> Figure:
         """Draw the throughput over time, with the phases marked."""
@@ -194,7 +198,7 @@ class OtaClient:
         print(_answer(self._request("PUT", "/config", data=body, headers=headers))["message"])
 
     def upload(
-        self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None
+        self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None, tries: int = 1
     ) -> UploadResult:
         """Send an update image, and wait until the board has restarted and confirmed it.
 
@@ -204,6 +208,7 @@ class OtaClient:
             image: what `kit.build` made, a file of it, or its bytes.
             wait: False returns when the board has accepted the image and is about to restart.
             md5: 32 hex digits to announce, as Arduino's tools do; without them it is the SHA-256 of the image.
+            tries: how often to send it in all, where the link breaks.
 
         Raises:
             ImageError: there is no such file, or it is none.
@@ -212,11 +217,13 @@ class OtaClient:
             BoardError: the link broke, or the new version was not confirmed in time.
         """
         data = _bytes(image)
+        if not isinstance(tries, int) or tries < 1:
+            raise BoardError(f"{tries!r} is no number of tries.", "Give a whole number from 1 on.")
         if self._token is None:
             raise _log_in()
         old = self.info()
         with Progress("upload", len(data)) as bar:
-            answer, samples = self._send(data, _digest(data, md5), old, bar)
+            answer, *broken, samples = self._send_until_taken(data, _digest(data, md5), old, bar, tries)
             self._token = None  # the board forgets it when it restarts
             restart = None
             if wait:
@@ -227,6 +234,7 @@ class OtaClient:
             samples=samples,
             restart_seconds=restart,
             virtual=self._is_virtual(old),
+            broken=tuple(broken),
         )
 
     def _is_virtual(self, info: Info) -> bool:
@@ -250,10 +258,23 @@ class OtaClient:
         except (BoardError, requests.JSONDecodeError):
             return None
 
-    def _send(self, data: bytes, digest: dict, old: Info, bar: Progress) -> tuple[dict, tuple[Sample, ...]]:
-        """Send the image in one thread and poll in this one; return the board's answer and the samples."""
+    def _send_until_taken(self, data: bytes, digest: dict, old: Info, bar: Progress, tries: int) -> list:
+        """Send the image until the link holds; return the board's answer, and the samples of each try."""
+        tried: list[tuple[Sample, ...]] = []
+        while True:
+            answer, samples = self._send(data, digest, bar)
+            tried.append(samples)
+            if answer:
+                return [answer, *tried]
+            error = _broken(samples[-1], len(data), old)
+            if len(tried) == tries or samples[-1][3] not in UNDECIDED:
+                raise error
+            print(f"Try {len(tried)}: {error.cause}")
+
+    def _send(self, data: bytes, digest: dict, bar: Progress) -> tuple[dict | None, tuple[Sample, ...]]:
+        """Send the image in one thread and poll in this one; return the board's answer, if any, and the samples."""
         headers = {"Content-Type": "application/octet-stream"} | digest
-        responses = []
+        responses, start = [], time.monotonic()
 
         def send(body: io.BytesIO | None) -> None:
             with suppress(BoardError, ValueError):  # the link broke; the body is closed, as nobody waits any more
@@ -262,7 +283,8 @@ class OtaClient:
         with io.BytesIO(data) as body:  # requests would send an empty one in chunks
             samples = self._watch(threading.Thread(target=send, args=[body if data else None], daemon=True), bar)
         if not responses:
-            raise _broken(self._last_word() or samples[-1], len(data), old)
+            seconds = time.monotonic() - start
+            return None, (*samples, (seconds, *(self._last_word() or samples[-1])[1:]))
         answer = _answer(responses[0])
         bar.update(answer["bytes"], "restart")
         seconds = responses[0].elapsed.total_seconds()
@@ -385,7 +407,7 @@ def _answer(response: requests.Response) -> dict:
 def _broken(last: Sample, size: int, old: Info) -> BoardError:
     _, _, written, phase = last
     cause = f"The link broke after the board had acknowledged {written:,} of {size:,} bytes."
-    if phase in ("check", "write", "idle"):
+    if phase in UNDECIDED:
         return BoardError(cause, f"The old version {old.get('version')} still runs: upload again.")
     return BoardError(cause, "ota.info() shows which version runs: the board may have had all.")
 

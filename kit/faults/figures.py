@@ -106,6 +106,29 @@ def compare_links(results: Mapping[str, UploadResult]) -> Figure:
     return figure
 
 
+def retries(result: UploadResult) -> Figure:
+    """Draw the bytes that the board has written over the seconds, one try after the other until one arrived."""
+    tries = [*result.broken, result.samples]
+    sent = sum(samples[-1][1] for samples in tries)
+    count = f"{len(tries)} tries" if result.broken else "1 try"
+    title = f"{count}, {sent / MB:,.1f} MB for an image of {result.bytes / MB:,.1f} MB"
+    with titled_figure(title, result.virtual, 3.6) as figure:
+        axes = figure.subplots(gridspec_kw={"left": 0.08, "right": 0.98, "top": 0.86, "bottom": 0.17})
+        start = 0.0
+        for number, samples in enumerate(tries, 1):
+            times = [start + sample[0] for sample in samples]
+            written = [sample[2] / MB for sample in samples]
+            color, mark, word = (ORANGE, "X", "broken") if number < len(tries) else (BLUE, "o", "arrived")
+            axes.plot(times, written, color=color, linewidth=2.5)
+            axes.fill_between(times, written, color=color, alpha=0.2)
+            axes.plot(times[-1], written[-1], mark, color=color, markersize=10, clip_on=False)
+            axes.annotate(word, (times[-1], written[-1]), (-8, 4), textcoords="offset points", ha="right")
+            start = times[-1]
+        axes.axhline(result.bytes / MB, color=PALE, linestyle="--", zorder=0)
+        axes.set(xlim=0, ylim=(0, result.bytes / MB * 1.15), ylabel="MB written", xlabel="seconds of uploading")
+    return figure
+
+
 def life_of_an_image() -> Figure:
     """Draw the states that otadata has for an image, and who leads from one to the next."""
     with titled_figure("The life of an image", False, 3.6) as figure:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ HOST = "127.0.0.1"
 PIECE = 4096  # bytes passed on at once where the fault asks for nothing else
 WINDOW = 5760  # bytes on their way to an ESP32 without its acknowledgement: CONFIG_LWIP_TCP_WND_DEFAULT of ESP-IDF 5
 PACKET = 1460  # bytes of data that one takes over Ethernet or Wi-Fi
+SEED = 34  # of the die; it breaks a flaky link early, late, and then no more
 RETRANSMISSION = 0.2  # s until Linux sends a lost packet again (TCP_RTO_MIN); RFC 6298 asks for 1 s
 HUNG_UP = (OSError, EOFError, asyncio.LimitOverrunError)
 
@@ -37,13 +38,15 @@ class Fault:
     flip: int = -1  # the byte of which a bit is turned
     piece: int = PIECE
     hold: Callable[[int], float] = lambda size: 0  # s for which so many bytes are held up
+    draw: Callable[[], int] | None = None  # gives the end for each upload, until another fault is planned
     has_happened: bool = False
 
 
 class Link:
     """A link to a board, which passes everything; use `link.url` in place of `board.url`.
 
-    Each verb plans one fault for the next upload, and only that. The link ends with its `with` block or with Python.
+    Each verb plans one fault for the next upload, and only that; `flaky` is for all that come. The link ends with its
+    `with` block or with Python.
 
     Args:
         board: the board, or the address of its web server.
@@ -82,6 +85,12 @@ class Link:
         """Hang up on both sides after so many bytes."""
         return self._plan(count, "dropped after {:,} bytes", end=count)
 
+    def flaky(self, mean: int) -> Link:
+        """Hang up on each upload after a number of bytes by chance, of a seeded die, with this mean."""
+        die = random.Random(SEED)
+        text = "dropped by chance, after {:,} bytes in the mean"
+        return self._plan(mean, text, draw=lambda: 1 + int(die.expovariate(1 / mean)))
+
     def stall(self, count: int) -> Link:
         """Let nothing pass after so many bytes, in either direction, until the board hangs up."""
         return self._plan(count, "stalled after {:,} bytes", end=count, is_silent=True)
@@ -102,7 +111,7 @@ class Link:
     def stutter(self, share: float) -> Link:
         """Model the loss of this share of the packets: with this probability, of a seeded die, one is 0.2 s late."""
         text = f"held up for {RETRANSMISSION} s at {{:.1%}} of its packets, as if they were lost (modelled)"
-        die = random.Random(1)
+        die = random.Random(SEED)
         return self._plan(share, text, 1.0, piece=PACKET, hold=lambda size: RETRANSMISSION * (die.random() < share))
 
     def _plan(self, value: float, text: str, most: float = sys.maxsize, **what: object) -> Link:
@@ -126,13 +135,18 @@ class Link:
         """Pass on one connection, which has one request."""
         self._relays.add(relay := asyncio.current_task())
         relay.add_done_callback(self._relays.discard)
-        with suppress(*HUNG_UP), closing(client):
+        with suppress(*HUNG_UP, asyncio.CancelledError), closing(client):  # at the end; asyncio would print it
             there, board = await asyncio.open_connection(self._board.hostname, self._board.port or 80)
             with closing(board):
+                # What this computer would keep ready for the board has not passed.
+                board.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WINDOW)
+                board.transport.set_write_buffer_limits(WINDOW)
                 board.write(head := await here.readuntil(b"\r\n\r\n"))
                 fault = Fault()
                 if self._is_planned and head.startswith(b"POST /update"):
-                    fault, self._is_planned = self._fault, False
+                    fault, self._is_planned = self._fault, bool(self._fault.draw)
+                    if fault.draw:
+                        fault = replace(fault, end=fault.draw())
                 answer = asyncio.create_task(_pass(there, client, Fault()))
                 upload = asyncio.create_task(_pass(here, board, fault))
                 await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,10 @@
+import select
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -104,8 +107,35 @@ def test_slow_uploads(link, ota: OtaClient):
         assert f"the last upload was {words}" in repr(link)
 
 
+def test_a_flaky_link(link, ota: OtaClient, image: UpdateImage):
+    """It breaks upload after upload, wherever the die says, until another fault is planned."""
+    words = "dropped by chance, after 700,000 bytes in the mean"
+    assert repr(link.flaky(700_000)) == f"Link: the next upload will be {words}"
+    result = ota.upload(image, tries=9)
+    done = [samples[-1][2] for samples in result.broken]
+    assert len(done) == len(set(done)) == 3
+    assert repr(link) == f"Link: the next upload will be {words}"
+    ota.login()
+    link.drop(100_000)
+    with pytest.raises(BoardError, match="acknowledged 94,208 of"):
+        ota.upload(build("1.2.0"))
+
+
+def test_what_a_board_has_not_taken_has_not_passed():
+    """Else a client would learn of a break long before the board has had what came before it."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, Link(f"http://127.0.0.1:{deaf.getsockname()[1]}") as link:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 5760)
+        link.drop(100_000)
+        with socket.create_connection(("127.0.0.1", urlsplit(link.url).port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            client.sendall(b"POST /update HTTP/1.1\r\n\r\n")
+            while select.select([], [client], [], 0.5)[1]:
+                client.send(bytes(4096))
+            assert "was not dropped" in repr(link)
+
+
 @pytest.mark.parametrize("value", [0, -1, "200_000", None, float("nan")])
-@pytest.mark.parametrize("verb", ["drop", "stall", "corrupt", "throttle", "delay", "stutter"])
+@pytest.mark.parametrize("verb", ["drop", "flaky", "stall", "corrupt", "throttle", "delay", "stutter"])
 def test_what_is_no_number(verb: str, value: object):
     with Link(NOBODY) as link:
         with pytest.raises(KitError, match=r"is no (whole )?number above 0"):
@@ -129,7 +159,7 @@ def test_a_board_that_is_not_there():
         OtaClient(link.url).info()
 
 
-def test_it_ends_twice_and_while_it_is_used(link, ota: OtaClient, image: UpdateImage):
+def test_it_ends_twice_and_while_it_is_used(link, ota: OtaClient, image: UpdateImage, caplog):
     link.throttle(100_000)
     with ThreadPoolExecutor(1) as pool:
         uploading = pool.submit(ota.upload, image)
@@ -138,6 +168,7 @@ def test_it_ends_twice_and_while_it_is_used(link, ota: OtaClient, image: UpdateI
         with link:
             pass
         assert "The link broke" in str(uploading.exception(60))
+    assert caplog.text == ""
 
 
 def test_it_ends_with_python():

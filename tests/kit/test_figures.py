@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from kit.faults.figures import compare_links, heat_strip, life_of_an_image, outcome_gallery
+from kit.faults.figures import compare_links, heat_strip, life_of_an_image, outcome_gallery, retries
 from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
 from kit.figures import flash_map, scheme_map, throughput
 from kit.ota import UploadResult
@@ -174,6 +174,7 @@ def test_figures_are_closed_so_that_a_notebook_shows_them_once():
     outcome_gallery(OUTCOMES, virtual=True)
     heat_strip(CUTS)
     compare_links({"as it is": result()})
+    retries(result())
     life_of_an_image()
     assert plt.get_fignums() == before
 
@@ -218,6 +219,25 @@ def test_links_are_compared_on_the_same_axes(virtual):
     assert right.lines[0].get_xdata()[-1] == pytest.approx(46)
     assert {"as it is", "60 kB/s", "half as fast", "30 kB/s"} <= set(words(figure).split("\n"))
     assert ("virtual board" in words(figure)) == virtual
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+@pytest.mark.parametrize("broken", [0, 1, 3, 8])
+def test_retries_are_drawn_one_after_the_other(broken, virtual):
+    whole = result(virtual=virtual)
+    half = whole.samples[: len(whole.samples) // 2]
+    figure = retries(replace(whole, broken=(half,) * broken))
+    [axes] = figure.axes
+    lines = [line for line in axes.lines if len(line.get_xdata()) > 2]
+    starts = [line.get_xdata()[0] for line in lines]
+    assert starts == pytest.approx([n * half[-1][0] for n in range(broken + 1)])
+    assert [line.get_ydata()[-1] for line in lines] == [half[-1][2] / 1e6] * broken + [SIZE / 1e6]
+    sent = (broken * half[-1][1] + SIZE) / 1e6
+    text = words(figure)
+    assert f"{broken + 1} {'tries' if broken else 'try'}, {sent:,.1f} MB for an image of {SIZE / 1e6:.1f} MB" in text
+    assert (text.count("broken"), text.count("arrived")) == (broken, 1)
+    assert ("virtual board" in text) == virtual
     assert overlaps(figure) == []
 
 

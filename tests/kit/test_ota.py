@@ -299,6 +299,62 @@ def test_upload_after_a_dropped_one(board, client):
     assert client.upload(IMAGE, wait=False).bytes == len(IMAGE)
 
 
+def hang_up(times: int) -> Callable[[Handler], None]:
+    """Return what hangs up on the next uploads, each in the middle."""
+    left = iter(range(times))
+
+    def drop(handler: Handler) -> None:
+        if next(left, None) is not None:
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+    return drop
+
+
+def uploads(board: FakeBoard) -> int:
+    return [name for name, _ in board.requests].count("POST /update")
+
+
+def test_upload_that_is_tried_until_it_arrives(board, client, capsys):
+    board.after_half = hang_up(2)
+    result = client.upload(IMAGE, wait=False, tries=5)
+    assert repr(result) == "1.1.0 in ota_1: 1,048,576 bytes accepted at try 3, restarting"
+    assert [samples[-1][2] for samples in result.broken] == [524_288, 524_288]
+    assert result.samples[-1][1:] == (len(IMAGE), len(IMAGE), "restart")
+    assert uploads(board) == 3
+    broke = "The link broke after the board had acknowledged 524,288 of 1,048,576 bytes.\n"
+    assert f"Try 1: {broke}Try 2: {broke}" in capsys.readouterr().out
+
+
+def test_upload_that_is_tried_in_vain(board, client):
+    board.after_half = hang_up(9)
+    with pytest.raises(
+        BoardError, match=r"acknowledged 524,288 of 1,048,576 bytes\. The old version 1\.0\.0 still runs"
+    ):
+        client.upload(IMAGE, tries=2)
+    assert uploads(board) == 2
+
+
+def test_upload_is_not_tried_again_where_the_board_may_have_had_all(board, client, monkeypatch):
+    monkeypatch.setattr(Handler, "answer", drop_answer_of_update(Handler.answer))
+    with pytest.raises(BoardError, match=r"ota.info\(\) shows which version runs"):
+        client.upload(IMAGE, tries=5)
+    assert uploads(board) == 1
+
+
+def test_upload_is_not_tried_again_where_it_is_refused(board, client):
+    board.refusal = (422, {"error": "UPDATE_ERROR_MD5", "message": "No.", "advice": "Do."})
+    with pytest.raises(UpdateError):
+        client.upload(IMAGE, tries=5)
+    assert uploads(board) == 1
+
+
+@pytest.mark.parametrize("tries", [0, -1, 1.5, "3", None])
+def test_tries_that_are_no_number(board, client, tries: object):
+    with pytest.raises(BoardError, match="is no number of tries"):
+        client.upload(IMAGE, tries=tries)
+    assert uploads(board) == 0
+
+
 def test_answer_that_is_lost_is_not_called_a_failure(board, client, monkeypatch):
     monkeypatch.setattr(Handler, "answer", drop_answer_of_update(Handler.answer))
     with pytest.raises(BoardError) as caught:
