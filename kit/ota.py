@@ -115,7 +115,7 @@ class OtaClient:
     """
 
     def __init__(self, url: str, *, virtual: bool | None = None) -> None:
-        self.url = _web_address(url)
+        self.url = web_address(url)
         self._virtual = virtual
         self._token: str | None = None  # stays in memory
 
@@ -366,8 +366,12 @@ def _digest(data: bytes, md5: str | None) -> dict[str, str]:
     return {"Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
 
 
-def _web_address(url: object) -> str:
-    """Return an address with its scheme, without a slash at its end."""
+def web_address(url: object) -> str:
+    """Return the address of a web server with its scheme, without a slash at its end.
+
+    Raises:
+        AddressError: it is none.
+    """
     with suppress(TypeError, ValueError):  # not a text; what requests or IDNA take for no address
         address = url if "://" in url else f"http://{url}"
         parts = urlsplit(requests.Request("GET", address).prepare().url)

@@ -150,6 +150,8 @@ def _bytes(image: UpdateImage | bytes) -> bytes:
     data = getattr(image, "data", image)
     if not isinstance(data, bytes | bytearray):
         raise ImageError(f"A {type(image).__name__} is no image.", "Give what kit.build() made, or bytes.")
+    if len(data) < DESCRIPTOR_OFFSET:
+        raise ImageError(f"So few bytes, {len(data)}, are no image.", "Give what kit.build() made.")
     return bytes(data)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kit.errors import KitError
+from kit.ota import web_address
 
 if TYPE_CHECKING:
     from kit.board import Board
@@ -50,10 +51,13 @@ class Link:
 
     Args:
         board: the board, or the address of its web server.
+
+    Raises:
+        AddressError: no web server can be there.
     """
 
     def __init__(self, board: Board | str) -> None:
-        self._board = urlsplit(getattr(board, "url", board))
+        self._board = urlsplit(web_address(getattr(board, "url", board)))
         self._fault = Fault()
         self._is_planned = False
         listener = socket.create_server((HOST, 0))

@@ -78,13 +78,17 @@ def test_bytes_are_taken_like_an_image(image: UpdateImage):
     assert image.data == build("1.1.0", when=image.built).data  # it was not changed itself
 
 
-@pytest.mark.parametrize("nonsense", [None, 5, "image.bin"])
-def test_what_is_no_image(nonsense: object):
-    for make in (damage.truncated, damage.for_another_chip, damage.without_application, damage.with_bootloader):
-        with pytest.raises(ImageError, match="is no image"):
-            make(nonsense)
-        with pytest.raises(ImageError):
-            damage.random_data(nonsense if nonsense != 5 else -5)
+@pytest.mark.parametrize("make", [make for make in DAMAGE if make.__name__ != "<lambda>"])
+@pytest.mark.parametrize("nonsense", [None, 5, "image.bin", b"", b"\xe9"])
+def test_what_is_no_image(make: Callable, nonsense: object):
+    with pytest.raises(ImageError, match=r"(is|are) no image"):
+        make(nonsense)
+
+
+@pytest.mark.parametrize("size", [None, "5", -5])
+def test_random_data_of_no_size(size: object):
+    with pytest.raises(ImageError, match="is no number of bytes"):
+        damage.random_data(size)
 
 
 def test_application_that_is_not_there(image: UpdateImage):

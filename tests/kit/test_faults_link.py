@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import kit
-from kit.errors import BoardError, KitError, UpdateError
+from kit.errors import AddressError, BoardError, KitError, UpdateError
 from kit.faults import Link
 from kit.ota import OtaClient
 from kit.update_image import UpdateImage, build
@@ -152,6 +152,12 @@ def test_a_number_that_makes_no_sense(verb: str, value: float):
         with pytest.raises(KitError, match=r"is no (whole )?number above 0"):
             getattr(link, verb)(value)
         assert repr(link) == "Link: passes everything"
+
+
+@pytest.mark.parametrize("address", [None, 3, "", "foo bar", "http://[::", "ftp://board"])
+def test_what_is_no_board(address: object):
+    with pytest.raises(AddressError, match="is not the address of a web server"):
+        Link(address)
 
 
 def test_a_board_that_is_not_there():
