@@ -102,6 +102,7 @@ def compare_links(results: Mapping[str, UploadResult]) -> Figure:
             axes.fill_between(times, [size / MB for size in sizes], color=BLUE, alpha=0.2)
             axes.set_title(f"{name}\n{result.bytes / KB / times[-1]:,.0f} kB/s", fontsize=12)
         row[0].set(xlim=0, ylim=0, ylabel="MB written")
+        row[0].locator_params(axis="x", nbins=4, integer=True, prune="upper")  # the next figure begins there
         figure.text(0.53, 0.02, "seconds since the upload began", ha="center")
     return figure
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -241,8 +242,24 @@ def test_retries_are_drawn_one_after_the_other(broken, virtual):
     assert overlaps(figure) == []
 
 
-def slower(upload: UploadResult) -> UploadResult:
-    return replace(upload, samples=tuple((2 * seconds, *rest) for seconds, *rest in upload.samples))
+@pytest.mark.parametrize("seconds", [0.3, 10.1, 60, 200])
+def test_numbers_of_one_link_stay_off_the_next(seconds):
+    upload = slower(result(), seconds / result().samples[-1][0])
+    figure = compare_links({"one": upload, "two": upload, "three": upload, "four": upload})
+    FigureCanvasAgg(figure).draw()
+    numbers = [label.get_window_extent() for axes in figure.axes for label in drawn_labels(axes)]
+    assert len(numbers) >= 4
+    assert not any(a.overlaps(b) for n, a in enumerate(numbers) for b in numbers[n + 1 :])
+
+
+def drawn_labels(axes: Axes) -> list[Text]:
+    """The numbers along the x axis that can be seen."""
+    low, high = axes.get_xlim()
+    return [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+
+
+def slower(upload: UploadResult, factor: float = 2) -> UploadResult:
+    return replace(upload, samples=tuple((factor * seconds, *rest) for seconds, *rest in upload.samples))
 
 
 def test_life_of_an_image_says_who_leads_to_each_state():
