@@ -3,6 +3,7 @@
 from errors import UpdateError
 from micropython import const
 
+_BLOCK = const(512)  # of the littlefs at the end of an image
 _HEAD = const(1024)  # bytes within which the file must begin
 
 
@@ -20,15 +21,19 @@ class File:
         return n
 
 
-async def open_file(client, content_type):
+async def open_file(client):
     """Return the file, of whatever field, in the form that a client sends. Raises UpdateError if there is none."""
     head = bytearray(min(_HEAD, client.left))
     if not await client.readinto(memoryview(head)):
         raise UpdateError("ABORT", "The upload ended before its file began.")
-    _, _, rest = bytes(head).partition(b"filename=")
-    _, is_there, start = rest.partition(b"\r\n\r\n")
-    if not is_there:
-        raise UpdateError("SIZE", "The form has no file.", "Choose an update image, and send it again.")
-    client.unread(start)
-    boundary = content_type.partition("boundary=")[2].split(";")[0].strip('"')
-    return File(client, client.left - len("\r\n--" + boundary + "--\r\n"))
+    head = bytes(head).lstrip(b"\r\n")
+    at = head.lower().find(b"filename=")
+    start = head.find(b"\r\n\r\n", at) + 4
+    if at < 0 or start < 4:
+        raise UpdateError("SIZE", "The form has no file.", "Send an update image as the first part of the form.")
+    client.unread(head[start:])
+    boundary = head.partition(b"\r\n")[0]  # as the body has it: a Content-Type can quote it, and more
+    size = client.left - len(b"\r\n" + boundary + b"--\r\n")
+    if size % _BLOCK == _BLOCK - 2:
+        size += 2  # an image is whole blocks: this form ends without the CRLF, as RFC 2046 allows
+    return File(client, max(size, 0))

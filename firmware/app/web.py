@@ -167,8 +167,8 @@ async def _announced(request):
         raise UpdateError("SIZE", "The size of the image was not announced.", "Send a Content-Length.", 411)
     body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
     size = body.left
-    if (request.content_type or "").startswith("multipart/form-data"):
-        body, sha256 = await load("multipart").open_file(body, request.content_type), ""
+    if (request.content_type or "").lower().startswith("multipart/"):
+        body, sha256 = await load("multipart").open_file(body), ""
         size = body.size
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
