@@ -163,8 +163,6 @@ async def _announced(request):
     """Return where the image is read from, its size, and the SHA-256 and MD5 that are announced, None without."""
     if not auth.is_password_set():
         raise UpdateError("PASSWORD", "The default password was never changed.")
-    if "Transfer-Encoding" in request.headers:
-        raise UpdateError("SIZE", "The size of the image was not announced.", "Send a Content-Length.", 411)
     body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
     size = body.left
     if (request.content_type or "").lower().startswith("multipart/"):

@@ -212,6 +212,17 @@ def test_bad_bodies(data: bytes, board, assert_refused) -> None:
     assert nvs(board) == before
 
 
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; a=b"])
+def test_settings_of_any_content_type(kind: str | None, board) -> None:
+    """What they are is seen: curl calls everything a form, unless one tells it otherwise."""
+    board.log_in(PASSWORD)
+    headers = board.bearer | ({"Content-Type": kind} if kind else {})
+    assert board.put("/config", data=b'{"hostname": "lab-7"}', headers=headers).status_code == 200
+    assert config(board)["hostname"] == "lab-7"
+    assert board.put("/config", data=b"hostname=lab-8", headers=headers).status_code == 400
+    assert config(board)["hostname"] == "lab-7"
+
+
 def start_again(serve, interpreter, board, **options: object):
     """POST /restart, and the start that follows."""
     assert board.post("/restart", headers=board.bearer).status_code == 200

@@ -140,7 +140,7 @@ def test_refusals(board, make_image, image_file: Path, assert_refused) -> None:
     assert_refused(board.update(data[:-4096]), 422, "UPDATE_ERROR_ACTIVATE")
     for name, value in WRONG_DIGESTS:
         assert_refused(board.update(data, headers={name: value}), 422, "UPDATE_ERROR_MD5")
-    assert_refused(board.update(iter([data])), 411, "UPDATE_ERROR_SIZE")  # chunked
+    assert_refused(board.update(iter([data])), 411, "LENGTH_REQUIRED")  # chunked
     assert board.records() == UNTOUCHED
     cookie = {"cookies": {"token": board.token}}
     board.log_in(PASSWORD)
@@ -245,7 +245,7 @@ def test_forms_that_are_refused(board, image_file: Path, make_image, assert_refu
     sent = form(file)
     wrong_md5 = sent["headers"] | {"x-MD5": "0" * 32}
     refused(422, "UPDATE_ERROR_MD5", data=sent["data"], headers=wrong_md5)
-    refused(411, "UPDATE_ERROR_SIZE", data=iter([sent["data"]]), headers=sent["headers"])
+    refused(411, "LENGTH_REQUIRED", data=iter([sent["data"]]), headers=sent["headers"])
     refused(400, "UPDATE_ERROR_ABORT", data=b"", headers=sent["headers"])
     assert board.records() == UNTOUCHED
     with board.start_upload(

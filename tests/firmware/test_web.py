@@ -91,6 +91,19 @@ def test_browsers_while_an_update_runs(board, large) -> None:
         assert b" 200 " in upload.makefile("rb").readline()
 
 
+AS_JSON = f' {{"password": "{PASSWORD}"}}'
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json"])
+def test_kinds_of_bodies(kind: str | None, board) -> None:
+    """JSON and forms are told apart by what they are: curl calls all a form. Strangers are kept out by Origin."""
+    headers = {"Content-Type": kind} if kind else {}
+    for data in (AS_JSON, "password=a+password%20of our own"):
+        assert len(board.post("/login", data=data.encode(), headers=headers).json()["token"]) == 32
+        foreign = headers | {"Origin": "http://example.org"}
+        assert board.post("/login", data=data.encode(), headers=foreign).status_code == 403
+
+
 def test_login(board) -> None:
     for body in ({"json": {"password": PASSWORD}}, {"data": {"password": PASSWORD}}):
         response = board.post("/login", **body)
@@ -257,6 +270,19 @@ def test_in_a_browser(board, image_file: Path) -> None:
 def test_unknown_paths(board, path: str) -> None:
     with board.connect(f"GET {path} HTTP/1.1") as connection:
         assert b" 404 " in connection.makefile("rb").readline()
+
+
+@pytest.mark.parametrize(
+    "request_line", ["POST /login", "POST /password", "PUT /config", "POST /update", "POST /restart"]
+)
+def test_chunked_bodies(request_line: str, board, assert_refused) -> None:
+    """Whatever they are sent to: the board takes none."""
+    method, path = request_line.split()
+    board.log_in(PASSWORD)
+    for body in ([b'{"password": "guess"}'], []):
+        answer = board._request(method, path, data=iter(body), headers=board.bearer)
+        assert_refused(answer, 411, "LENGTH_REQUIRED")
+    assert board.progress() == {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
 
 
 def test_unknown_methods(board) -> None:
