@@ -10,7 +10,7 @@ from micropython import const
 SECONDS = 10  # that a body may stall, that an answer may take to go out, and that a body is discarded
 HEAD_SECONDS = 5
 _HEAD = const(4096)  # bytes
-_CLIENTS = const(6)  # of 10 sockets: one listens, one is the self-test's, and what is evicted takes time to go
+_CLIENTS = const(6)  # of 10 sockets: one listens, one client may wait, and two at a time are about to come or go
 _ANY = const(1 << 30)
 _SMALL = const(1024)  # bytes of a form
 _SURPLUS_SECONDS = 0.05
@@ -28,7 +28,7 @@ class Client:
     """A connection and the one request that comes over it.
 
     Handlers read the body, of which `left` bytes are still to come. The client is idle, and can be evicted, until its
-    head is complete and again once it was answered.
+    head is complete, while a form is awaited, and again once it was answered.
     """
 
     def __init__(self, reader, writer):
@@ -149,7 +149,10 @@ async def fields(request):
     if not 0 < client.left <= _SMALL:
         return {}
     data = bytearray(client.left)
-    if await client.readinto(memoryview(data)) < len(data):
+    client.is_idle = True  # a part of a form, like a part of a head, holds no place
+    length = await client.readinto(memoryview(data))
+    client.is_idle = False
+    if length < len(data):
         return {}
     text = bytes(data).strip()
     try:
@@ -195,11 +198,13 @@ class Server(Microdot):
 
     async def handle_request(self, reader, writer):
         client = Client(reader, writer)
+        self._clients.append(client)
         try:
-            if len(self._clients) == _CLIENTS:
+            self._evict(_CLIENTS + 1)  # at once: of a burst the board has no more sockets
+            if len(self._clients) > _CLIENTS:
                 await asyncio.sleep(_LEAVING_SECONDS)
-            if self._has_room():
-                self._clients.append(client)
+                self._evict(_CLIENTS)
+            if client in self._clients:
                 await client.serve(self)
         except _GONE + (asyncio.CancelledError,):
             pass
@@ -208,13 +213,10 @@ class Server(Microdot):
                 self._clients.remove(client)
             await writer.aclose()
 
-    def _has_room(self):
-        """Tell whether one more client can come; if there are too many, the oldest idle one is evicted."""
-        if len(self._clients) < _CLIENTS:
-            return True
-        for client in self._clients:
-            if client.is_idle:
+    # The oldest idle ones go; a newcomer is idle too.
+    def _evict(self, most):
+        for client in list(self._clients):
+            if len(self._clients) > most and client.is_idle:
                 self._clients.remove(client)
-                client.task.cancel()
-                return True
-        return False
+                if client.task is not asyncio.current_task():
+                    client.task.cancel()

@@ -57,10 +57,43 @@ def test_ten_sockets(interpreter, make_flash, serve) -> None:
         connection.close()
 
 
-def test_six_busy_clients(interpreter, make_flash, serve) -> None:
-    """Nobody is evicted whose head is complete: a seventh is sent away, and comes in when one has gone."""
+def test_burst(compiled, make_flash, serve) -> None:
+    """Never more at once than the chip has sockets for: it resets whom it has none for. One socket listens."""
+    board = serve(compiled, make_flash(), head=60)
+    for size in (9, 20):
+        idle = [board.connect() for _ in range(size)]
+        assert is_served(board)
+        assert board.get("/inside").json()["most"] < SOCKETS
+        for connection in idle:
+            connection.close()
+
+
+def test_small_bodies_that_stall_hold_no_place(interpreter, make_flash, serve) -> None:
+    """Who sends no more than a part of a form goes as one who sends a part of a head; the oldest first."""
     board = serve(interpreter, make_flash(), password=PASSWORD, stall=30)
-    busy = [board.connect("POST /login HTTP/1.1", "Content-Length: 20", "Expect: 100-continue") for _ in range(6)]
+    board.log_in(PASSWORD)
+    lines = (f"Authorization: Bearer {board.token}", "Content-Length: 20", "Expect: 100-continue")
+    busy = [board.connect(f"{verb}", *lines) for verb in SMALL_BODIES for _ in range(2)]
+    for connection in busy:
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert is_served(board)
+    assert is_closed(busy[0], seconds=20)
+    busy[1].sendall(b"password=not the one")
+    assert b" 401 " in answer(busy[1])
+    for connection in busy[2:]:
+        assert not is_closed(connection)
+        connection.close()
+
+
+SMALL_BODIES = ("POST /login HTTP/1.1", "POST /password HTTP/1.1", "PUT /config HTTP/1.1")
+
+
+def test_six_uploads(interpreter, make_flash, serve) -> None:
+    """Nobody is evicted who may send an image: a seventh is sent away, and comes in when one has gone."""
+    board = serve(interpreter, make_flash(), password=PASSWORD, stall=30)
+    board.log_in(PASSWORD)
+    lines = ("Content-Type: multipart/form-data; boundary=x", "Expect: 100-continue")
+    busy = [board.start_upload(1000, b"", *lines) for _ in range(6)]
     for connection in busy:
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     with board.connect("GET /info HTTP/1.1") as seventh:
@@ -70,8 +103,8 @@ def test_six_busy_clients(interpreter, make_flash, serve) -> None:
     while not is_served(board):
         assert time.monotonic() < end
     for connection in busy:
-        connection.sendall(b"password=not the one")
-        assert b" 401 " in answer(connection)
+        connection.sendall(b"x" * 1000)
+        assert b"The form has no file." in answer(connection)
 
 
 def is_served(board) -> bool:

@@ -12,6 +12,9 @@ from esp32 import NVS
 
 SALT = b"0123456789abcdef"
 
+_open = []  # connections
+_most = 0  # of them at once
+
 
 def serve(port, *options):
     """Run the application as the boot files do. The options are texts `name=value`; these are their defaults."""
@@ -62,6 +65,18 @@ def serve(port, *options):
     if values["broken"]:
         web.info = None
     web.app.handlers["GET /inside"] = inside
+    handle = web.app.handle_request
+
+    async def count(reader, writer):
+        global _most
+        _open.append(writer)
+        _most = max(_most, len(_open))
+        try:
+            await handle(reader, writer)
+        finally:
+            _open.remove(writer)
+
+    web.app.handle_request = count
     if slot.is_unconfirmed():
         watchdog.start()
     main.run()
@@ -75,6 +90,7 @@ async def inside(request):
         "watched": _chip.watched,
         "timers": [ms for ms, _, _ in _chip.alarms],
         "pins": _pins.levels,
+        "most": _most,
     }
 
 
