@@ -33,7 +33,7 @@ class SlotError(Exception):
     """There is no application that could be started; the text says why."""
 
 
-# littlefs asks for 32 to 128 bytes at a time: one of its blocks is kept.
+# littlefs asks for 32 to 128 bytes at a time, and never across the end of a block (lfs_bd_read): one block is kept.
 class Window:
     """Read-only block device over `length` bytes of a partition from the sector boundary `start` on."""
 
@@ -45,26 +45,17 @@ class Window:
         self._cached = -1
 
     def readblocks(self, block, buf, offset=0):
-        done = 0
-        while done < len(buf):
-            if block != self._cached:
-                self._cached = -1
-                self._partition.readblocks(0, self._cache, self._start + block * _BLOCK)
-                self._cached = block
-            n = min(_BLOCK - offset, len(buf) - done)
-            buf[done : done + n] = self._cache[offset : offset + n]
-            done += n
-            block, offset = block + 1, 0
+        if block != self._cached:
+            self._cached = -1
+            self._partition.readblocks(0, self._cache, self._start + block * _BLOCK)
+            self._cached = block
+        buf[:] = self._cache[offset : offset + len(buf)]
 
     def writeblocks(self, block, buf, offset=0):
         raise OSError(30)  # EROFS
 
     def ioctl(self, op, arg):
-        if op == 4:  # block count
-            return self._count
-        if op == 5:  # block size
-            return _BLOCK
-        return -30 if op == 6 else 0  # erase: EROFS
+        return {4: self._count, 5: _BLOCK, 6: -30}.get(op, 0)  # block count, block size, erase: EROFS
 
 
 # The three functions below take `read(offset, buf)`, because the updater looks at a slot whose first sector it still

@@ -97,9 +97,8 @@ def new_token():
 def is_token(token):
     """Tell whether a token is known and not over."""
     now = time.time()
-    for known in [known for known in _tokens if _tokens[known] <= now]:
-        del _tokens[known]
-    return any([_is_same(token.encode(), known.encode()) for known in _tokens])  # noqa: C419 - all of them, always
+    # all of them, always
+    return any([_is_same(token.encode(), known.encode()) and end > now for known, end in _tokens.items()])  # noqa: C419
 
 
 def token_of(request):

@@ -58,25 +58,21 @@ def judge(head, size):
     return found
 
 
-# https://semver.org, 11: numbers before words, numbers by value, a pre-release before its release
+# https://semver.org, 11: numbers before words, numbers by value, a pre-release before its release. None: not so built
 def _key(version):
     core, _, pre = version.split("+")[0].partition("-")
-    numbers = [int(number) for number in core.split(".")]
-    if len(numbers) != 3:
-        raise ValueError(version)
-    words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in pre.split(".")]
-    return numbers, not pre, words
+    try:
+        major, minor, patch = [int(number) for number in core.split(".")]
+        words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in pre.split(".")]
+    except ValueError:
+        return None
+    return major, minor, patch, not pre, words
 
 
 def check_version(version, running):
     """Raise UPDATE_ERROR_VERSION unless `version` is newer than the running one. Both: MAJOR.MINOR.PATCH[-pre]."""
-    try:
-        new = _key(version)
-    except ValueError:
+    new, old = _key(version), _key(running)
+    if new is None:
         raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH.")
-    try:
-        is_newer = new > _key(running)
-    except ValueError:
-        is_newer = True  # what runs was not built by the kit: anything may follow it
-    if not is_newer:
+    if old and new <= old:  # where what runs was not built by the kit anything may follow it
         raise UpdateError("VERSION", f"Version {version} is not newer than the running {running}.")

@@ -8,16 +8,16 @@ _HEAD = const(1024)  # bytes within which the file must begin
 
 
 class File:
-    """The file of a form. `size` is known before it is read: all that stands before the closing boundary."""
+    """The file of a form. `left`, the bytes still to come, is all that stands before the closing boundary."""
 
-    def __init__(self, client, size):
-        self.size = self._left = size
+    def __init__(self, client, left):
+        self.left = left
         self._client = client
 
     async def readinto(self, view):
         """Fill as much of `view` as the file has; return the number of bytes, 0 at its end or if the client is gone."""
-        n = await self._client.readinto(view[: min(len(view), self._left)])
-        self._left -= n
+        n = await self._client.readinto(view[: min(len(view), self.left)])
+        self.left -= n
         return n
 
 

@@ -91,14 +91,15 @@ class Client:
 
     async def readinto(self, view):
         """Fill as much of `view` as the body has; return the number of bytes, 0 at its end or if the client is gone."""
-        if not self.left:
-            return await self._surplus(view)
-        n = min(len(view), self.left)
+        n, seconds = min(len(view), self.left), SECONDS
+        if not self.left:  # nothing comes any more, unless the client sends more than it has announced
+            n, seconds = min(len(view), 1), _SURPLUS_SECONDS
+            self.left = n * _ANY
         try:
             if self._waits:
                 await self._writer.awrite(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self._waits = False
-            await asyncio.wait_for(self._fill(view[:n]), SECONDS)
+            await asyncio.wait_for(self._fill(view[:n]), seconds)
         except _GONE:
             self.left = n = 0
         return n
@@ -107,15 +108,6 @@ class Client:
         """Put back what was read last."""
         self._data = data + self._data
         self.left += len(data)
-
-    # Behind the end nothing comes, unless the client has sent more than it announced.
-    async def _surplus(self, view):
-        try:
-            n = await asyncio.wait_for(self._receive(view[:1]), _SURPLUS_SECONDS)
-        except _GONE:
-            return 0
-        self.left = _ANY if n else 0
-        return n or 0
 
     async def _discard(self):
         view = memoryview(bytearray(1024))

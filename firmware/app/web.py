@@ -26,8 +26,7 @@ _started = time.time()
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-def info():
-    """Return what GET /info answers."""
+async def info(request):
     target = ota.target
     state, cause = slot.state(ota.running), machine.reset_cause()
     return {
@@ -77,15 +76,11 @@ def _need_token(request):
 
 
 async def index(request):
-    return load("page").index(info(), auth.is_token(auth.token_of(request)))
+    return load("page").index(await info(request), auth.is_token(auth.token_of(request)))
 
 
 async def file(request):
     return load("page").file(request.path)
-
-
-async def get_info(request):
-    return info()
 
 
 async def login(request):
@@ -164,17 +159,15 @@ async def _announced(request):
     if not auth.is_password_set():
         raise UpdateError("PASSWORD", "The default password was never changed.")
     body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
-    size = body.left
     if (request.content_type or "").lower().startswith("multipart/"):
         body, sha256 = await load("multipart").open_file(body), ""
-        size = body.size
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
         sha256 = _whole(binascii.a2b_base64(sha256.split(":")[1]), 32) if is_sha256 else None
         md5 = _whole(binascii.unhexlify(md5), 16) if md5 is not None else None
     except (ValueError, IndexError):
         raise UpdateError("MD5", "The announced digest cannot be read.", "Send 32 hex digits, or sha-256=:BASE64:.")
-    return body, size, sha256, md5
+    return body, body.left, sha256, md5
 
 
 def _whole(digest, length):
@@ -199,7 +192,7 @@ app = Server(
         "GET /": index,
         "GET /style.css": file,
         "GET /ota.js": file,
-        "GET /info": get_info,
+        "GET /info": info,
         "POST /login": login,
         "POST /password": change_password,
         "POST /restart": restart,

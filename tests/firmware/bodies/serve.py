@@ -63,7 +63,7 @@ def serve(port, *options):
     if not values["restarts"]:
         web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
     if values["broken"]:
-        web.info = None
+        del web.app.handlers["GET /info"]
     web.app.handlers["GET /inside"] = inside
     handle = web.app.handle_request
 
