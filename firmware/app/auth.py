@@ -9,7 +9,7 @@ import settings
 from errors import HttpError
 
 LIFETIME = 300  # seconds of a token
-SHORTEST, LONGEST = 8, 64  # characters of a password
+_SHORTEST, _LONGEST = 8, 64  # characters of a password
 _MOST_TOKENS = 4
 _ROUNDS = 1000  # of SHA-256; kit.settings.hash_password does the same
 _SALT = 16  # bytes, in front of the digest
@@ -73,13 +73,11 @@ def check_password(password, address):
         raise HttpError(401, None, "Invalid password!", "Go back, and try again.")
 
 
-def is_acceptable(password):
-    """Tell whether a text may become the OTA password."""
-    return isinstance(password, str) and SHORTEST <= len(password) <= LONGEST and password.encode() != _DEFAULT
-
-
 def set_password(password):
-    """Make a text the OTA password, and forget every token."""
+    """Make a text the OTA password, and forget every token. Raises HttpError for what cannot be one."""
+    if not (isinstance(password, str) and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
+        advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own."
+        raise HttpError(400, "BAD_PASSWORD", "This password is too short, too long, or the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + hash_password(password, salt))
     _tokens.clear()

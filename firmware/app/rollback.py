@@ -22,5 +22,4 @@ def select(ota):
         ota.target.set_boot()  # NEW: it has to confirm itself
     except (OSError, slot.SlotError) as error:
         raise UpdateError("ACTIVATE", f"The slot {label} cannot be started: {error.args[-1]}.", _ADVICE, 409)
-    ota.progress["phase"] = "restart"
     return {"slot": label, "version": image.describe(ota.target)["version"]}

@@ -156,22 +156,23 @@ async def fields(request):
 class Server(Microdot):
     """microdot with few clients at a time, whose bodies have any length: handlers read them from `request.g.client`.
 
-    Handlers stand in a dict by method and path, as "GET /info". What they raise `refuse` turns into an answer.
+    Handlers stand in a dict by method and path, as "GET /info". `admit` raises HttpError for who may not ask for one of
+    these. What it and the handlers raise `refuse` turns into an answer.
     """
 
-    def __init__(self, handlers, refuse):
+    def __init__(self, handlers, admit, refuse):
         super().__init__()
         self.handlers = handlers
+        self._admit = admit
         self._refuse = refuse
         self._clients = []  # the oldest first
 
     # microdot keeps a compiled pattern and more for each path: 4 kB of memory for ours, none of which is a pattern.
     def find_route(self, request):
         method = "GET" if request.method == "HEAD" else request.method
-        handler = self.handlers.get(f"{method} {request.path}")
-        if handler:
+        request.g.name = f"{method} {request.path}"
+        if request.g.name in self.handlers:
             request.url_args = {}
-            request.g.handler = handler
             return self._answer, "", None
         is_known = any(known.split(" ")[1] == request.path for known in self.handlers)
         return 405 if is_known else 404, "", None
@@ -184,7 +185,8 @@ class Server(Microdot):
                 raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
             if "Transfer-Encoding" in request.headers:
                 raise HttpError(411, "LENGTH_REQUIRED", "The body comes without its size.", "Send a Content-Length.")
-            return await request.g.handler(request)
+            self._admit(request)
+            return await self.handlers[request.g.name](request)
         except HttpError as error:
             return self._refuse(request, error)
 

@@ -19,6 +19,9 @@ from server import Server, fields
 _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
+_BASIC = ("POST /update", "GET /progress")
+
+for_anyone = ["GET /", "GET /style.css", "GET /ota.js", "GET /info", "POST /login"]
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
 about = image.describe(ota.running)
@@ -69,8 +72,12 @@ def _refuse(request, error):
     return error.body(), error.status, error.headers
 
 
-def _need_token(request):
-    if not auth.is_token(auth.token_of(request)):
+# What is not open to anyone needs a token. An upload may bring the password itself, and its token lasts until its end.
+def _admit(request):
+    name, token = request.g.name, auth.token_of(request)
+    is_uploader = name == "GET /progress" and ota.is_busy() and token == ota.token
+    is_basic = name in _BASIC and auth.is_basic(request)
+    if not (name in for_anyone or is_uploader or is_basic or auth.is_token(token)):
         advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
         raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": "Bearer"})
 
@@ -95,52 +102,34 @@ async def login(request):
 
 # The password proves once more who asks: a token may have been left in a browser.
 async def change_password(request):
-    _need_token(request)
     asked = await fields(request)
     auth.check_password(asked.get("password"), request.client_addr[0])
-    if not auth.is_acceptable(asked.get("new")):
-        advice = f"Choose {auth.SHORTEST} to {auth.LONGEST} characters of your own."
-        raise HttpError(400, "BAD_PASSWORD", "This password is too short, too long, or the default one.", advice)
-    auth.set_password(asked["new"])
+    auth.set_password(asked.get("new"))
     return {"message": "The password was changed. Log in again."}
 
 
 async def restart(request):
-    _need_token(request)
     if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
-    ota.progress["phase"] = "restart"  # nothing else begins
     _restart_soon()
     return {"message": "The board restarts."}
 
 
 async def roll_back(request):
-    _need_token(request)
     answer = load("rollback").select(ota)
     _restart_soon()
     return answer
 
 
 async def config(request):
-    _need_token(request)
     return await load("config").answer(request)
 
 
 async def progress(request):
-    is_uploader = ota.is_busy() and auth.token_of(request) == ota.token
-    if not (is_uploader or auth.is_basic(request)):
-        _need_token(request)
     return ota.progress
 
 
-async def update_page(request):
-    _need_token(request)
-    return await index(request)
-
-
 async def update(request):
-    if not auth.is_basic(request):
-        _need_token(request)
     body, size, sha256, md5 = await _announced(request)
     if not ota.is_busy():
         ota.token = auth.token_of(request) or None
@@ -177,6 +166,7 @@ def _whole(digest, length):
 
 
 def _restart_soon():
+    ota.progress["phase"] = "restart"  # nothing else begins
     app.restarting = asyncio.create_task(_restart())
 
 
@@ -200,8 +190,9 @@ app = Server(
         "GET /config": config,
         "PUT /config": config,
         "GET /progress": progress,
-        "GET /update": update_page,
+        "GET /update": index,
         "POST /update": update,
     },
+    _admit,
     _refuse,
 )

@@ -154,7 +154,7 @@ def rolled_back(base: BaseImage, old: UpdateImage, tmp_path_factory: pytest.Temp
     app = changed(
         tmp_path_factory.mktemp("mute") / "app",
         ("self_test.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"),
-        ("web.py", "def info():\n", "def info():\n    raise OSError\n"),
+        ("web.py", "def info(request):\n", "def info(request):\n    raise OSError\n"),
     )
     return Experiment(old, build("1.1.0", base=base, app=app))
 

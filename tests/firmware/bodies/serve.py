@@ -65,6 +65,7 @@ def serve(port, *options):
     if values["broken"]:
         del web.app.handlers["GET /info"]
     web.app.handlers["GET /inside"] = inside
+    web.for_anyone.append("GET /inside")
     handle = web.app.handle_request
 
     async def count(reader, writer):

@@ -43,6 +43,7 @@ def serve(port, stored_password, running, restarts=1):
             return ""
 
         web.app.handlers["GET /heap"] = heap
+        web.for_anyone.append("GET /heap")
         run(main)
 
     asyncio.run = run_on_port
