@@ -166,6 +166,7 @@ class Server(Microdot):
         self._admit = admit
         self._refuse = refuse
         self._clients = []  # the oldest first
+        self._open = 0  # connections, those that were evicted and still have to close too
 
     # microdot keeps a compiled pattern and more for each path: 4 kB of memory for ours, none of which is a pattern.
     def find_route(self, request):
@@ -193,24 +194,25 @@ class Server(Microdot):
     async def handle_request(self, reader, writer):
         client = Client(reader, writer)
         self._clients.append(client)
+        self._open += 1
         try:
-            self._evict(_CLIENTS + 1)  # at once: of a burst the board has no more sockets
-            if len(self._clients) > _CLIENTS:
+            if self._open == _CLIENTS + 1:  # of a burst one waits: the board has no sockets for more
                 await asyncio.sleep(_LEAVING_SECONDS)
-                self._evict(_CLIENTS)
+            self._evict()
             if client in self._clients:
                 await client.serve(self)
         except _GONE + (asyncio.CancelledError,):
             pass
         finally:
+            self._open -= 1
             if client in self._clients:
                 self._clients.remove(client)
             await writer.aclose()
 
     # The oldest idle ones go; a newcomer is idle too.
-    def _evict(self, most):
+    def _evict(self):
         for client in list(self._clients):
-            if len(self._clients) > most and client.is_idle:
+            if len(self._clients) > _CLIENTS and client.is_idle:
                 self._clients.remove(client)
                 if client.task is not asyncio.current_task():
                     client.task.cancel()
