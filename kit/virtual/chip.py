@@ -75,7 +75,7 @@ class Chip:
         self._busy = threading.Lock()  # an event happens
         self._in_reset = False  # EN is low, or rises
         self._alarm: asyncio.TimerHandle | None = None  # boots without being asked
-        self._child: Child | None = None
+        self.child: Child | None = None  # what runs; another one after every reset
         self._rom: Rom | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="chip", daemon=True)
 
@@ -109,8 +109,8 @@ class Chip:
             raise ValueError(f"there is no GPIO {pin}")
         with self._busy:
             (self.pins.held.add if held else self.pins.held.discard)(pin)
-            if self._child:
-                self._child.send(PRESS, bytes([pin, bool(held)]))
+            if self.child:
+                self.child.send(PRESS, bytes([pin, bool(held)]))
 
     def look(self) -> list[dict]:
         """Return what there is to see at the pins: a command of the control side; see Pins.seen."""
@@ -152,9 +152,9 @@ class Chip:
             self._alarm.cancel()
         self._alarm = self._rom = None
         self._in_reset = False
-        if self._child:
-            self._child.kill()
-            self._child = None
+        if self.child:
+            self.child.kill()
+            self.child = None
             self.pins.reset()
             self.names.answer_to("")
 
@@ -179,7 +179,7 @@ class Chip:
         running = Bootloader(self.flash, self._print).select()
         if running is None:
             return self._boot_after(RETRY, BOOTLOADER_RESET)
-        self._child = Child(self, running, cause, self.pins.held)
+        self.child = Child(self, running, cause, self.pins.held)
 
     def _load_bootloader(self) -> bool:
         """Print what the ROM prints while it loads the bootloader; False where it cannot."""
@@ -214,7 +214,7 @@ class Chip:
         self.uart.write(text.encode())
 
     def _from_host(self, data: bytes) -> None:
-        rom, child = self._rom, self._child  # both change in the chip's own thread
+        rom, child = self._rom, self.child  # both change in the chip's own thread
         if rom:
             with contextlib.suppress(NoPowerError):
                 rom.feed(data)
@@ -223,7 +223,7 @@ class Chip:
 
     def child_asks(self, child: Child, act: Callable[..., None], *arguments: object) -> None:
         """Do what a child asks for, soon; one that has been killed by then is not heard."""
-        self._soon(lambda: child is self._child and act(*arguments))
+        self._soon(lambda: child is self.child and act(*arguments))
 
 
 class Child:

@@ -97,6 +97,22 @@ def test_a_board_leaves_nothing_behind(experiment: Experiment):
     assert not bench.flash.path.parent.exists()
 
 
+def test_an_answer_that_is_read_late(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    """As on a loaded computer: by then the new version has settled."""
+    post = requests.Session.post
+
+    with new_bench() as bench:
+
+        def post_and_wait(*arguments: object, **options: object) -> requests.Response:
+            answer = post(*arguments, **options)
+            assert bench.settled("ota_1")
+            return answer
+
+        begin(bench, experiment)
+        monkeypatch.setattr(requests.Session, "post", post_and_wait)
+        assert bench.update(experiment.new.data).ok
+
+
 def test_every_cut(experiment: Experiment, found: list[str]):
     """Old or new, whole, serving, and the next update works."""
     about = [(number, kind, region) for number, kind, region, _ in experiment.cuts()]
