@@ -1,4 +1,4 @@
-"""Cut the power of a virtual board at every flash operation of an update, and see what boots.
+"""Cut the power of a virtual board at every flash operation of an update, or let its flash fail, and see what boots.
 
 One update is recorded. Its journal, replayed up to an operation, gives the flash that a cut there leaves. Few of these
 need a board that starts on them: what a board does depends on nothing but the sectors that it reads before it erases
@@ -8,6 +8,7 @@ them, so a flash that has the same in those ends the same.
 from __future__ import annotations
 
 import hashlib
+import random
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from kit.update_image import UpdateImage
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.chip import Chip
-from kit.virtual.flash import SECTOR, SIZE, Flash
+from kit.virtual.flash import LYING_READ, SECTOR, SIZE, STUCK_BIT, STUCK_SECTOR, Flash
 from kit.virtual.ports import HOST
 
 BENCHES = 6  # boards at a time; each waits more than it works
@@ -36,6 +37,7 @@ BLANK = b"\xff" * SECTOR
 OLD, NEW, BROKEN = "old", "new", "broken"
 
 Operation = tuple[int, bytes | None]  # address; what is written, None for the erase of a sector
+Fault = tuple[str, int]  # kind and address, as Flash.plant takes them
 
 
 class State(tuple[bytes, ...]):
@@ -66,13 +68,15 @@ class Recorder(Flash):
     def load(self, state: State) -> None:
         """Begin anew with another content."""
         self._memory[:] = b"".join(state)
+        self._loaded = state
         self.journal: list[Operation] = []
         self.needed: set[int] = set()
         self._erased: set[int] = set()
 
     def content(self) -> State:
         """Return what is in it now."""
-        return state_of(self._memory[:])
+        pairs = zip(self._loaded, state_of(self._memory[:]), strict=True)
+        return State(old if old == new else new for old, new in pairs)
 
     def read(self, address: int, length: int) -> bytes:
         self._need(address, length)
@@ -115,14 +119,18 @@ class Bench:
         self._chip.stop()
         self.flash.close()
 
+    def info(self) -> Info | None:
+        """Return what the version says that serves now; None where none does."""
+        with suppress(KitError):
+            return OtaClient(self.board.url, virtual=True).info()
+
     def settled(self, *slots: str) -> Info | None:
-        """Return what a confirmed version says that serves from one of the slots; None where none does in time."""
+        """Return what a version says that serves from one of the slots, not on probation; None if none does in time."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            with suppress(KitError):
-                info = OtaClient(self.board.url, virtual=True).info()
-                if info["image_state"] == "VALID" and info["running"] in slots:
-                    return info
+            info = self.info()
+            if info and info["image_state"] in ("VALID", "UNDEFINED") and info["running"] in slots:
+                return info
             time.sleep(0.02)
         return None
 
@@ -166,7 +174,7 @@ class Experiment:
     Attributes:
         start: the flash before the update.
         journal: the operations of the update, from its first to the confirmation.
-        runs: what boards did that were started on a state.
+        runs: what boards did that were started for outcomes().
 
     Raises:
         BoardError: the old version does not start, or the update does not go through.
@@ -206,16 +214,58 @@ class Experiment:
                 yield number, "half write", region, state.after((address, data[: len(data) // 2]))
             state = state.after((address, data))
 
+    def faults(self, chance: random.Random) -> list[Fault]:
+        """Return a fault of every sector that the update touches, and two of every write: where it clears a bit."""
+        found: dict[Fault, None] = {}
+        state = self.start
+        for address, data in self.journal:
+            found[STUCK_SECTOR, address - address % SECTOR] = None
+            cleared = [at for at, byte in enumerate(data or b"", address) if state.read(at, 1)[0] & ~byte]
+            if cleared:
+                at = chance.choice(cleared)
+                found[STUCK_BIT, at] = found[LYING_READ, at] = None
+            state = state.after((address, data))
+        return list(found)
+
+    def uploads(self, faults: list[Fault]) -> dict[Fault, tuple[str | None, State]]:
+        """Send the update to boards that run on, with one fault after another in a slot that holds zeros.
+
+        Returns for each fault the error with which the board refuses, and the flash then. A board that takes the update
+        has no error, and what was to come after that is missing.
+        """
+        with ThreadPoolExecutor(BENCHES) as pool:
+            shares = pool.map(self._uploads, [faults[number::BENCHES] for number in range(BENCHES)])
+            return {fault: answer for share in shares for fault, answer in share.items()}
+
+    def _uploads(self, faults: list[Fault]) -> dict[Fault, tuple[str | None, State]]:
+        found, second = {}, list(self._slots.values())[1]
+        with new_bench() as bench:
+            bench.start(self.start)
+            bench.settled(*self._slots)
+            for fault in faults:
+                bench.flash.load(self.start)
+                bench.flash.write(second, bytes(len(self.new.data)))  # tell what is not erased from what is written
+                bench.flash.plant(*fault, on=True)
+                answer = bench.update(self.new.data)
+                bench.flash.plant(*fault, on=False)
+                found[fault] = answer.json().get("error"), bench.flash.content()
+                if answer.ok:
+                    break
+        return found
+
     def outcomes(self, states: list[State]) -> list[str]:
         """Return for each state what a board does that starts on it: OLD, NEW or BROKEN."""
-        found = [BROKEN if self._has_torn_image(state) else None for state in states]
+        found = [BROKEN if self._has_torn_image(state) else self._known(state) for state in states]
         with ThreadPoolExecutor(BENCHES) as pool:
             while left := [number for number, outcome in enumerate(found) if outcome is None]:
                 picked = left[:: -(-len(left) // BENCHES)]
-                runs = list(pool.map(self.run, [states[number] for number in picked]))
+                self.runs.extend(pool.map(self.run, [states[number] for number in picked]))  # in an order that repeats
                 for number in left:
-                    found[number] = next((run.outcome for run in runs if run.covers(states[number])), None)
+                    found[number] = self._known(states[number])
         return found
+
+    def _known(self, state: State) -> str | None:
+        return next((run.outcome for run in self.runs if run.covers(state)), None)
 
     def run(self, state: State) -> Run:
         """Start a board on a state; whatever it boots must serve, be whole, and take the next update."""
@@ -223,18 +273,17 @@ class Experiment:
             bench.start(state)
             info = bench.settled(*self._slots)
             journal = tuple(bench.flash.journal)
-            outcome = self._outcome(bench, info)
+            outcome = self.outcome(bench, info)
             if outcome != BROKEN:
                 log: list[str] = []
                 Bootloader(bench.flash, lambda text: None).select()  # it may give up a version that it has refused
                 Bootloader(bench.flash, log.append).select()
                 if log or not self._takes_an_update(bench, info["running"]):
                     outcome = BROKEN
-            run = Run(state, frozenset(bench.flash.needed), outcome, journal)
-        self.runs.append(run)
-        return run
+            return Run(state, frozenset(bench.flash.needed), outcome, journal)
 
-    def _outcome(self, bench: Bench, info: Info | None) -> str:
+    def outcome(self, bench: Bench, info: Info | None) -> str:
+        """Return which version it is that serves: OLD or NEW where it is whole, else BROKEN."""
         for outcome, image in (OLD, self.old), (NEW, self.new):
             if info and info["version"] == image.version:
                 is_whole = bench.flash.read(self._slots[info["running"]], image.size) == image.data
@@ -244,7 +293,7 @@ class Experiment:
     def _takes_an_update(self, bench: Bench, running: str) -> bool:
         """Send the old version, and tell whether a board that runs from this slot comes to run it from the other."""
         (other,) = self._slots.keys() - {running}
-        return bench.update(self.old.data).ok and self._outcome(bench, bench.settled(other)) == OLD
+        return bench.update(self.old.data).ok and self.outcome(bench, bench.settled(other)) == OLD
 
     def _has_torn_image(self, state: State) -> bool:
         """Tell whether the bootloader would take a slot in which there is no whole update image."""

@@ -14,14 +14,12 @@ import requests
 from kit import standin
 from kit.application import firmware_dir
 from kit.base import BaseImage
-from kit.errors import KitError
 from kit.image import make
-from kit.ota import OtaClient
 from kit.settings import DEMO
 from kit.table import MICROPYTHON_OTA
 from kit.update_image import UpdateImage, build
 from kit.virtual.chip import Chip
-from kit.virtual.cuts import BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
+from kit.virtual.cuts import BENCHES, BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
 from kit.virtual.flash import SECTOR, Flash
 
 SEED = 6
@@ -124,22 +122,22 @@ def test_every_cut(experiment: Experiment, found: list[str]):
     assert [n for n, outcome in enumerate(found) if outcome == NEW] == [probation, len(about)]
 
 
-# Of otadata the first three cuts are set_boot's, the next three the bootloader's, the last three those of confirming.
-@pytest.mark.parametrize(
-    ("region", "index"), [("ota_1", 37), ("otadata", 2), ("otadata", 4), ("otadata", 8), ("nvs", 5)]
-)
-def test_a_cut_in_earnest_leaves_what_the_journal_says(
-    region: str, index: int, experiment: Experiment, wait_until: Callable
-):
-    number, kind, _, state = [cut for cut in experiment.cuts() if cut[2] == region][index]
+def test_a_cut_in_earnest_leaves_what_the_journal_says(experiment: Experiment, wait_until: Callable):
+    def is_as_expected(cut: tuple[int, str, str, State]) -> bool:
+        number, kind, _, state = cut
+        with new_bench() as bench:
+            begin(bench, experiment)
+            bench.flash.plant("half_write" if kind == "half write" else "power_cut", number - 1, on=True)
+            with suppress(requests.RequestException):
+                bench.update(experiment.new.data)
+            wait_until(lambda: not bench.flash.powered)
+            return bench.flash.content() == state
 
-    with new_bench() as bench:
-        begin(bench, experiment)
-        bench.flash.plant("half_write" if kind == "half write" else "power_cut", number - 1, on=True)
-        with suppress(requests.RequestException):
-            bench.update(experiment.new.data)
-        wait_until(lambda: not bench.flash.powered)
-        assert bench.flash.content() == state
+    cuts = {region: [cut for cut in experiment.cuts() if cut[2] == region] for region in ("ota_1", "otadata", "nvs")}
+    # of otadata: the first three cuts are set_boot's, the next three the bootloader's, the last the confirmation's
+    some = [cuts["ota_1"][37], *(cuts["otadata"][index] for index in (2, 4, 8)), cuts["nvs"][5]]
+    with ThreadPoolExecutor(BENCHES) as pool:
+        assert all(pool.map(is_as_expected, some))
 
 
 def test_two_cuts(experiment: Experiment, found: list[str]):
@@ -194,82 +192,62 @@ def before_first_start(experiment: Experiment) -> State:
     return [state for _, kind, region, state in experiment.cuts() if (kind, region) == ("erase", "otadata")][1]
 
 
-APP_IMAGE, APPLICATION = 0x1800, -1000  # places in an image
+APP_IMAGE = 0x1800  # a place in it
 
 
-@pytest.mark.parametrize("place", [APP_IMAGE, APPLICATION])
-def test_a_new_version_that_loses_a_bit_before_its_first_start(place: int, experiment: Experiment):
-    """The old version, whole, runs instead."""
-    assert experiment.run(damaged(before_first_start(experiment), OTA_1 + place % experiment.new.size)).outcome == OLD
+def test_a_version_that_loses_a_bit(experiment: Experiment, last: State):
+    """Before its first start; or once confirmed, its application. The old version, whole, runs instead."""
+    before, application = before_first_start(experiment), OTA_1 + experiment.new.size - 1000
+    states = [damaged(before, OTA_1 + APP_IMAGE), damaged(before, application), damaged(last, application)]
+    with ThreadPoolExecutor(BENCHES) as pool:
+        assert [run.outcome for run in pool.map(experiment.run, states)] == [OLD] * 3
 
 
-def test_an_application_that_loses_a_bit_once_confirmed(experiment: Experiment, last: State):
-    assert experiment.run(damaged(last, OTA_1 + experiment.new.size + APPLICATION)).outcome == OLD
-
-
-@pytest.mark.parametrize("is_confirmed", [False, True])
-def test_way_back_after_a_refused_slot(
-    is_confirmed: bool, experiment: Experiment, rolled_back: Experiment, last: State
-):
+def test_way_back_after_a_refused_slot(experiment: Experiment, rolled_back: Experiment, last: State):
     """The bootloader refuses the version that otadata names; the next one, sent then, does not answer."""
 
-    with new_bench() as bench:
-        bench.start(damaged(last if is_confirmed else before_first_start(experiment), OTA_1 + APP_IMAGE))
-        bench.settled("ota_0")
-        assert bench.update(rolled_back.new.data).ok
-        info = bench.settled("ota_0", "ota_1")
-        assert (info["version"], info["image_state"]) == ("1.0.0", "VALID")
+    def comes_back(state: State) -> bool:
+        with new_bench() as bench:
+            bench.start(damaged(state, OTA_1 + APP_IMAGE))
+            bench.settled("ota_0")
+            assert bench.update(rolled_back.new.data).ok
+            info = bench.settled("ota_0", "ota_1")
+            return (info["version"], info["image_state"]) == ("1.0.0", "VALID")
+
+    with ThreadPoolExecutor(BENCHES) as pool:
+        assert all(pool.map(comes_back, [before_first_start(experiment), last]))
 
 
-def with_fault(experiment: Experiment, wait_until: Callable, kind: str, address: int) -> tuple[str, str, str]:
-    """Update with a fault in the flash.
-
-    Returns the error with which the board refuses, or the version that it takes; the version that serves then; and
-    what comes of it once the flash is good again.
-    """
-
-    with new_bench() as bench:
-        begin(bench, experiment)
-        bench.flash.plant(kind, address, on=True)
-        before = bench.flash.content().read(OTADATA, 2 * SECTOR)
-        answer = bench.update(experiment.new.data)
-        if not answer.ok:
-            assert bench.flash.content().read(OTADATA, 2 * SECTOR) == before
-        wait_until(lambda: version(bench))
-        bench.flash.plant(kind, address, on=False)
-        taken, serves, state = answer.json(), version(bench), bench.flash.content()
-    return taken.get("error") or taken["version"], serves, experiment.outcomes([state])[0]
-
-
-def version(bench: Bench) -> str | None:
-    with suppress(KitError):
-        return OtaClient(bench.board.url, virtual=True).info()["version"]
-
-
-def test_flash_that_fails_in_the_slot(experiment: Experiment, wait_until: Callable):
-    """Wherever it is: refused, the old version serves, and on a good flash the next update works."""
-    data = experiment.new.data
-    application = experiment.new.size - experiment.new.application_length
-    cases = [("stuck_sector", OTA_1 + at) for at in (application - SECTOR, len(data) - 1)]
-    chance = random.Random(SEED)
-    for at in [0, 0x1800, application - SECTOR, len(data) - 1, chance.randrange(len(data))]:
-        at = next(n for n in [*range(at, len(data)), *range(at)] if data[n] != 0xFF)  # where something is programmed
-        cases += [("stuck_bit", OTA_1 + at), ("lying_read", OTA_1 + at)]
-    with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(cases, pool.map(lambda case: with_fault(experiment, wait_until, *case), cases), strict=True))
-    assert found == dict.fromkeys(cases, ("UPDATE_ERROR_WRITE", "1.0.0", OLD))
+def test_flash_that_fails_in_the_slot(experiment: Experiment):
+    """Wherever: refused, all else untouched, the old version serves, and on a good flash the next update works."""
+    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address >= OTA_1]
+    assert len(faults) == 3 * experiment.new.size // SECTOR
+    answers = experiment.uploads(faults)
+    assert [fault for fault, (error, _) in answers.items() if error != "UPDATE_ERROR_WRITE"] == []
+    assert answers.keys() == set(faults)
+    states = [state for _, state in answers.values()]
+    changed = {number for state in states for number in range(len(state)) if state[number] != experiment.start[number]}
+    assert changed <= {address // SECTOR for _, address in faults}
+    assert set(experiment.outcomes(states)) == {OLD}
 
 
 def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable):
-    """Records of otadata, and settings: whatever the board makes of it, it serves, and the next update works."""
-    cases = [("stuck_sector", address) for address in (OTADATA, OTADATA + SECTOR, NVS, NVS + SECTOR)]
-    used = {address for address, data in experiment.journal if data is not None and address < OTA_1}
-    cases += [("stuck_bit", address) for address in random.Random(SEED).sample(sorted(used), 4)]
-    with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(cases, pool.map(lambda case: with_fault(experiment, wait_until, *case), cases), strict=True))
-    assert {taken for taken, _, _ in found.values()} == {"1.1.0"}
-    assert {serves for _, serves, _ in found.values()} <= {"1.0.0", "1.1.0"}
-    assert BROKEN not in [outcome for *_, outcome in found.values()]
+    """Records of otadata, and the count of starts: the board serves, with the fault and on a good flash."""
+
+    def with_fault(fault: tuple[str, int]) -> State:
+        with new_bench() as bench:
+            begin(bench, experiment)
+            bench.flash.plant(*fault, on=True)
+            assert bench.update(experiment.new.data).ok
+            wait_until(lambda: (info := bench.info()) and info["image_state"] != "PENDING_VERIFY")
+            assert experiment.outcome(bench, bench.info()) != BROKEN
+            return bench.flash.content()
+
+    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address < OTA_1]
+    assert {address // SECTOR for _, address in faults} == {NVS // SECTOR, OTADATA // SECTOR + 1}
+    with ThreadPoolExecutor(BENCHES) as pool:
+        found = experiment.outcomes(list(pool.map(with_fault, faults)))
+    assert [fault for fault, outcome in zip(faults, found, strict=True) if outcome == BROKEN] == []
 
 
 def test_an_application_that_is_damaged_is_refused(experiment: Experiment):
