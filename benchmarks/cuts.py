@@ -1,4 +1,4 @@
-"""A power cut at every flash operation of an update of real size, and two at a time (half a minute).
+"""A power cut at every flash operation of an update of real size, two at a time, and failing flash (a minute or two).
 
 `--mutants` takes the rules out of copies of the firmware, one by one, and says which test then turns red (ten minutes):
 one that stays green would show that nothing here notices. The first is no mutant, and must stay green.
@@ -19,10 +19,10 @@ from pathlib import Path
 from kit.faults.cuts import Cut, Cuts
 from kit.standin import image_set
 from kit.update_image import build
-from kit.virtual.cuts import Experiment, State
+from kit.virtual.cuts import Experiment, Fault, State
 
 ROOT = Path(__file__).parents[1]
-SEED, TWICE = 6, 100
+SEED, TWICE, FAULTS = 6, 100, 100
 
 ERASE = "        self.target.ioctl(_ERASE, 0)\n        await self._write"
 COMMIT = """        self.progress["phase"] = "verify"
@@ -92,7 +92,19 @@ def full() -> None:
     print(f"{time.perf_counter() - started:.0f} s\n")
     found = Counter(experiment.outcomes(twice(experiment)))
     print(f"a second cut while a board recovers, {TWICE} places by chance: {dict(found)}")
+    answers = experiment.uploads(some_faults(experiment)).values()
+    errors, found = (
+        Counter(error for error, _ in answers),
+        Counter(experiment.outcomes([state for _, state in answers])),
+    )
+    print(f"a flash that fails, {FAULTS} places of the slot by chance: {dict(errors)}, then {dict(found)}")
     print(f"{len(experiment.runs)} boards started: {time.perf_counter() - started:.0f} s")
+
+
+def some_faults(experiment: Experiment) -> list[Fault]:
+    slot, chance = experiment.new.base.table.slots[1], random.Random(SEED)
+    faults = [(kind, address) for kind, address in experiment.faults(chance) if slot.offset <= address < slot.end]
+    return chance.sample(faults, FAULTS)
 
 
 def twice(experiment: Experiment) -> list[State]:
