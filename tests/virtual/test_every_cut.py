@@ -193,11 +193,12 @@ def before_first_start(experiment: Experiment) -> State:
 
 
 APP_IMAGE = 0x1800  # a place in it
+A_TEXT = b"OTA Update System"  # of the application, which runs as well with another one
 
 
 def test_a_version_that_loses_a_bit(experiment: Experiment, last: State):
     """Before its first start; or once confirmed, its application. The old version, whole, runs instead."""
-    before, application = before_first_start(experiment), OTA_1 + experiment.new.size - 1000
+    before, application = before_first_start(experiment), OTA_1 + experiment.new.data.index(A_TEXT)
     states = [damaged(before, OTA_1 + APP_IMAGE), damaged(before, application), damaged(last, application)]
     with ThreadPoolExecutor(BENCHES) as pool:
         assert [run.outcome for run in pool.map(experiment.run, states)] == [OLD] * 3
