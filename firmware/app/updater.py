@@ -178,13 +178,20 @@ class Updater:
             raise
         self.progress["written"] = size
 
-    # Where otadata names a slot that the bootloader refused, set_boot would write over the record of the running one,
-    # and a version that fails would have nothing to go back to.
     def _set_boot(self):
         try:
-            if Partition(Partition.BOOT).info() != self.running.info():
-                self.running.set_boot()
-                Partition.mark_app_valid_cancel_rollback()
+            self._keep_running()
             self.target.set_boot()
+            if slot.state(self.target) == slot.NEW:  # with another state it would run without probation, or not at all
+                return
+            self._keep_running()
         except OSError as error:
             raise UpdateError("ACTIVATE", f"The board does not take the image: {error.args[-1]}.")
+        raise UpdateError("ACTIVATE", "The flash does not hold the record that names the image.")
+
+    # Where otadata names a slot that the bootloader refused, set_boot would write over the record of the running one,
+    # and a version that fails would have nothing to go back to.
+    def _keep_running(self):
+        if Partition(Partition.BOOT).info() != self.running.info():
+            self.running.set_boot()
+            Partition.mark_app_valid_cancel_rollback()

@@ -233,13 +233,21 @@ def test_flash_that_fails_in_the_slot(experiment: Experiment):
 
 
 def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable):
-    """Records of otadata, and the count of starts: the board serves, with the fault and on a good flash."""
+    """Records of otadata, and the count of starts: the board serves, with the fault and on a good flash.
+
+    A record that is not as it was written is refused, and the old version runs on.
+    """
 
     def with_fault(fault: tuple[str, int]) -> State:
         with new_bench() as bench:
             begin(bench, experiment)
             bench.flash.plant(*fault, on=True)
-            assert bench.update(experiment.new.data).ok
+            answer = bench.update(experiment.new.data)
+            if fault[0] != "stuck_sector" and fault[1] >= OTADATA:
+                assert answer.json()["error"] == "UPDATE_ERROR_ACTIVATE"
+                assert experiment.outcome(bench, bench.info()) == OLD
+            else:
+                assert answer.ok
             wait_until(lambda: (info := bench.info()) and info["image_state"] != "PENDING_VERIFY")
             assert experiment.outcome(bench, bench.info()) != BROKEN
             return bench.flash.content()
