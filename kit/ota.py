@@ -322,7 +322,7 @@ class OtaClient:
             if info.get("running") != slot and _started_after(info, seconds - 1):
                 raise RollbackError(
                     f"Version {version} was given up, and the board went back to {info.get('version')}.",
-                    "board.console() shows why; mend the application, build it anew and upload it.",
+                    "Send it in a block `with board.listening() as log:`, and log shows why.",
                 )
             return (info.get("running"), info.get("image_state")) == (slot, "VALID")
 

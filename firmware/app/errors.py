@@ -12,7 +12,7 @@ ACTIVATE 422 Send the .bin file that kit.build() or `python -m kit build` makes.
 VERSION 409 Build a higher version, or add ?force=1 to the address.
 BUSY 409 Wait until GET /progress says idle.
 UNCONFIRMED 409 Wait until GET /info says VALID. Send the image again.
-NO_PARTITION 409 Flash the OTA variant of MicroPython over USB: board.flash(image, erase=True).
+NO_PARTITION 409 Flash the OTA variant by USB: board.flash(image, erase=True, confirm=True), then board.install().
 PASSWORD 403 POST password=admin123 and new=... to /password, or run board.install() over USB.
 """
 

@@ -421,7 +421,7 @@ def test_new_version_that_rolls_back(board, client):
     with pytest.raises(BoardError) as caught:
         client.upload(IMAGE)
     assert caught.value.cause == "Version 1.1.0 was given up, and the board went back to 1.0.0."
-    assert "board.console()" in caught.value.advice
+    assert "board.listening()" in caught.value.advice
 
 
 def test_rollback_of_a_version_that_never_answered(board, client):
