@@ -278,12 +278,14 @@ def test_refusal_is_an_update_error(board, client, size):
     assert (error.cause, error.advice) == (REFUSAL["message"], REFUSAL["advice"])
 
 
-def test_link_that_drops_in_the_middle(board, client):
-    def drop(handler: Handler) -> None:
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        handler.connection.close()  # a reset, as from a router that gives up
-        handler.rfile.close()
+def drop(handler: Handler) -> None:
+    """Reset the connection, as a router that gives up does."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.rfile.close()
 
+
+def test_link_that_drops_in_the_middle(board, client):
     board.after_half = drop
     with pytest.raises(BoardError) as caught:
         client.upload(IMAGE)
@@ -292,7 +294,7 @@ def test_link_that_drops_in_the_middle(board, client):
 
 
 def test_upload_after_a_dropped_one(board, client):
-    board.after_half = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
+    board.after_half = drop
     with pytest.raises(BoardError):
         client.upload(IMAGE)
     board.after_half = lambda handler: None
@@ -301,13 +303,8 @@ def test_upload_after_a_dropped_one(board, client):
 
 def hang_up(times: int) -> Callable[[Handler], None]:
     """Return what hangs up on the next uploads, each in the middle."""
-    left = iter(range(times))
-
-    def drop(handler: Handler) -> None:
-        if next(left, None) is not None:
-            handler.connection.shutdown(socket.SHUT_RDWR)
-
-    return drop
+    left = iter([drop] * times)
+    return lambda handler: next(left, lambda handler: None)(handler)
 
 
 def uploads(board: FakeBoard) -> int:
