@@ -65,6 +65,7 @@ MUTANTS = (
         FIRST.replace("try:\n", "try:\n            self._set_boot()\n"),
     ),
     ("3: set_boot twice", UPDATER, SET_BOOT, SET_BOOT * 2),
+    ("3: record not read back", UPDATER, "if slot.state(self.target) == slot.NEW:", "if True:"),
     ("4: no hash at the start", SLOT, CHECK, "offset, length, _ = find(reader(partition), partition.info()[3])"),
     (
         "confirm at every start, whatever runs",
