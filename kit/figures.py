@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kit.image import FLASH_BASE
+from kit.ota import UploadResult
 from kit.schemes import FLASH_SIZE, Scheme
 from kit.table import OFFSET, SECTOR, TYPES, Partition
-
-if TYPE_CHECKING:
-    from kit.ota import UploadResult
 
 # Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#7F7F7F"
@@ -81,7 +78,7 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
     return figure
 
 
-def throughput(result: "UploadResult") -> Figure:
+def throughput(result: UploadResult) -> Figure:
     """Draw the bytes that the board acknowledged over the seconds of an upload, its phases, and the speed in kB/s."""
     phases = _phases(result)
     written, _, answered, *_ = phases.values()
@@ -179,7 +176,7 @@ def _scheme(axes: Axes, scheme: Scheme, y: float) -> None:
     axes.text(1, y + 0.58, scheme.verdict, ha="right", color=RED if scheme.excess else "black")
 
 
-def _phases(result: "UploadResult") -> dict[str, float]:
+def _phases(result: UploadResult) -> dict[str, float]:
     """The end of each phase by its text, laid backwards from the moment at which the board's answer came."""
     receive, write, verify, commit = (result.seconds[name] for name in ("receive", "write", "verify", "commit"))
     answered = result.samples[-1][0]

@@ -6,15 +6,12 @@ import base64
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kit.board import Board
 from kit.errors import BoardError
 from kit.settings import settings
-
-if TYPE_CHECKING:
-    from kit.board import Board
-    from kit.update_image import UpdateImage
+from kit.update_image import UpdateImage
 
 TIMEOUT = 10  # s; the board waits as long for the body
 CONTINUE = b"HTTP/1.1 100"  # the answer to an Expect: 100-continue, when the board wants the body

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT
+from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
 from kit.figures import BLUE, GREEN, KB, MB, ORANGE, PALE, PURPLE, RED, seconds_text, titled_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from kit.faults.gallery import Outcome
-    from kit.ota import UploadResult
+from kit.ota import UploadResult
 
 OUTCOME_COLORS = {REFUSED: BLUE, KEPT: GREEN, ROLLED_BACK: ORANGE, NEW: PURPLE, SILENT: RED}
 CUT_COLORS = {"old": BLUE, "new": ORANGE, "broken": "black"}

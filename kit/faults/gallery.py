@@ -8,13 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit.board import Board
 from kit.errors import BoardError, KitError, RollbackError, UpdateError
 from kit.ota import Info, OtaClient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from kit.board import Board
 
 REFUSED, KEPT, ROLLED_BACK = "refused", "old version kept", "rolled back"
 NEW, SILENT = "new version", "does not serve"

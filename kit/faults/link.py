@@ -11,14 +11,11 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kit.board import Board
 from kit.errors import KitError
 from kit.ota import web_address
-
-if TYPE_CHECKING:
-    from kit.board import Board
 
 HOST = "127.0.0.1"
 PIECE = 4096  # bytes passed on at once where the fault asks for nothing else
