@@ -1,7 +1,5 @@
 """A small helper package for learning over-the-air firmware updates on an ESP32 with MicroPython."""
 
-from __future__ import annotations
-
 import importlib
 
 _HOMES = {

@@ -1,7 +1,5 @@
 """The one address at which a board is found: a serial port, a pyserial URL, or "virtual"."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 

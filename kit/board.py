@@ -1,7 +1,5 @@
 """A board at an address, and what one does with it over the cable."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

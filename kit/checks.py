@@ -1,7 +1,5 @@
 """`kit.preflight`: what a board needs, checked one after the other, and the next step where something is missing."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`kit.connect`: from an address to a board."""
 
-from __future__ import annotations
-
 import os
 
 from kit.address import Address, resolve

@@ -1,7 +1,5 @@
 """What is in the flash of a board: its partition table, and how much of each partition is used."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Ask a virtual board for what no chip can be asked: its pins, its power, faults in its flash."""
 
-from __future__ import annotations
-
 import json
 
 import requests

@@ -1,7 +1,5 @@
 """The errors of the kit: one family, each naming a cause and the next step."""
 
-from __future__ import annotations
-
 
 class KitError(Exception):
     """Something that a learner or a board can get wrong.

@@ -1,7 +1,5 @@
 """`kit.find`: the boards that can be found, and what each says of itself."""
 
-from __future__ import annotations
-
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ progress bar (its documented TemplateLogger); a second `set_logger` is refused a
 `EspLog.instance`, so that is put back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

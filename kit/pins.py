@@ -1,7 +1,5 @@
 """The pins of a virtual board, shown: what an LED on them does, and what a button does to them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from kit.errors import BoardError

@@ -6,8 +6,6 @@ Python's queues, and sleeps 0.3 s when closed. 1.5 MB take it 40 s; this takes 4
 RTS, which esp_rfc2217_server (esptool 5.6) takes for a reset, and it waits for an answer that this server never gives.
 """
 
-from __future__ import annotations
-
 import re
 import socket
 import time

@@ -1,7 +1,5 @@
 """The two records in otadata, shown: which slot the bootloader starts, and why."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ mpremote 1.29's transport is bent here, by subclass: it opens its port by name, 
 10 ms, one at a time.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import stat

@@ -1,7 +1,5 @@
 """How results show themselves in a notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from html import escape
 

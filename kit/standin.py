@@ -3,8 +3,6 @@
 It holds no program. A virtual board runs its own MicroPython runtime for any valid app image; a chip must never get it.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from kit import image, table

@@ -1,7 +1,5 @@
 """Somebody else who updates the same board."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

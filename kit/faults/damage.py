@@ -1,7 +1,5 @@
 """Images that are damaged on purpose, and versions of the application that misbehave."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Figures of failures: what came of them, what a power cut leaves, what a link does to an upload."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Faults of the flash, below the driver: only a virtual board can have them on request."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
