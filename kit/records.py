@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kit import otadata
 from kit.errors import TableError
-from kit.shown import html_table
+from kit.shown import Table
 from kit.table import ADVICE, OFFSET, SIZE, PartitionTable
 
 STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # by number: esp_ota_img_states_t
@@ -13,8 +13,10 @@ HEAD = ("record", "seq", "slot", "state", "CRC", "")
 
 
 @dataclass(frozen=True, repr=False)
-class Records:
+class Records(Table):
     """Both records of otadata, and the labels of the slots that they choose from."""
+
+    COLUMNS = ("<6", ">4", "<6", "<14", "<5", "")
 
     records: tuple[otadata.Record, ...]
     slots: tuple[str, ...]
@@ -24,7 +26,10 @@ class Records:
         """The record that the bootloader follows, 0 or 1; None where neither is valid."""
         return otadata.active(*self.records)
 
-    def _cells(self, number: int) -> tuple[str, ...]:
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [HEAD, self._row(0), self._row(1)]
+
+    def _row(self, number: int) -> tuple[str, ...]:
         record = self.records[number]
         if record.seq == otadata.BLANK_SEQ:
             return str(number), "", "", "blank", "", ""
@@ -33,15 +38,6 @@ class Records:
         state = STATES[record.state] if record.state < len(STATES) else "UNDEFINED"
         end = "<- active" if number == self.active else ""
         return str(number), str(record.seq), slot, state, "right" if right else "wrong", end
-
-    def __repr__(self) -> str:
-        return "\n".join(
-            f"{record:<6}  {seq:>4}  {slot:<6}  {state:<14}  {crc:<5}  {active}".rstrip()
-            for record, seq, slot, state, crc, active in (HEAD, self._cells(0), self._cells(1))
-        )
-
-    def _repr_html_(self) -> str:
-        return html_table((self._cells(0), self._cells(1)), HEAD)
 
 
 def read_records(read: Callable[[int, int], bytes]) -> Records:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.shown import html_table
+from kit.shown import Table
 from kit.table import APP, FILES, FOLDER, Partition, PartitionTable
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ class Scheme:
 
 
 @dataclass(frozen=True, repr=False)
-class SchemeComparison:
+class SchemeComparison(Table):
     """The schemes, and the bytes of the image that is to go into them (0: none)."""
+
+    COLUMNS = ("<15", ">14", ">14", "")
 
     schemes: tuple[Scheme, ...]
     image: int
@@ -80,14 +82,6 @@ class SchemeComparison:
             apps = f"{len(scheme.apps)} of {scheme.apps[0].size // 1024:,} KiB"
             cells.append((scheme.name, apps, f"{scheme.files // 1024:,} KiB", scheme.verdict))
         return [row[: 4 if self.image else 3] for row in cells]
-
-    def __repr__(self) -> str:
-        rows = [f"{name:<15}  {apps:>14}  {files:>14}  {''.join(rest)}" for name, apps, files, *rest in self._cells()]
-        return "\n".join(map(str.rstrip, rows))
-
-    def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        return html_table(rows, head)
 
 
 def compare_schemes(image: UpdateImage | int | None = None) -> SchemeComparison:

@@ -4,6 +4,20 @@ from collections.abc import Iterable
 from html import escape
 
 
+class Table:
+    """A result that shows itself as a table, in text and in HTML.
+
+    A subclass gives its `_cells`, the head first, and in `COLUMNS` how each column of the text is aligned.
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join("  ".join(map(format, row, self.COLUMNS)).rstrip() for row in self._cells())
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._cells()
+        return html_table(rows, head)
+
+
 def html_table(rows: Iterable[Iterable[object]], head: Iterable[str] = ()) -> str:
     """Return rows, each named by its first cell, as an HTML table; aligned left, as Jupyter's style is for numbers."""
     lines = [[_cell("th", cell) for cell in head]] if head else []

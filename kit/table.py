@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kit import otadata
 from kit.errors import TableError
-from kit.shown import html_table
+from kit.shown import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,6 @@ ALIGNMENT = {APP: 0x10000}  # others: a sector
 SECTOR = 0x1000
 
 FOLDER = Path(__file__).with_name("partitions")
-LINE = "{:<16}  {:<4}  {:<8}  {:>8}  {:>8}  {:>9}"  # of the text of a table
 ADVICE = "Flash the board again: board.flash(image)."
 
 
@@ -88,8 +87,10 @@ class Partition:
 
 
 @dataclass(frozen=True, repr=False)
-class PartitionTable(Sequence[Partition]):
+class PartitionTable(Table, Sequence[Partition]):
     """The rows of a partition table; of a board's also the bytes in use by label of slot, where they were read."""
+
+    COLUMNS = ("<16", "<4", "<8", ">8", ">8", ">9")
 
     partitions: tuple[Partition, ...]
     used: Mapping[str, int] = field(default_factory=dict)
@@ -240,13 +241,6 @@ class PartitionTable(Sequence[Partition]):
             (p.label, p.type_name, p.subtype_name, f"0x{p.offset:x}", f"0x{p.end:x}", f"{p.size // 1024:,} KiB")
             for p in self
         ]
-
-    def __repr__(self) -> str:
-        return "\n".join(LINE.format(*cells) for cells in self._cells())
-
-    def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        return html_table(rows, head)
 
 
 def _row_problems(p: Partition) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.shown import html_table
+from kit.shown import Table
 from kit.standin import image_set
 from kit.update_image import build
 
@@ -35,23 +35,20 @@ class Cut:
 
 
 @dataclass(frozen=True, repr=False)
-class Cuts:
+class Cuts(Table):
     """All power cuts of an update, in their order, on a virtual board."""
+
+    COLUMNS = ("<7", ">7", ">6", ">6", ">6")
 
     cuts: tuple[Cut, ...]
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _cells(self) -> list[tuple[str, ...]]:
         outcomes: dict[str, Counter[str]] = {}
         for cut in self.cuts:
             outcomes.setdefault(cut.region, Counter())[cut.outcome] += 1
         outcomes["all"] = sum(outcomes.values(), Counter())
-        return [(region, f"{n.total():,}", *(f"{n[name]:,}" for name in HEAD[2:])) for region, n in outcomes.items()]
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{row[0]:<8}" + "".join(f"{cell:>8}" for cell in row[1:]) for row in (HEAD, *self._rows()))
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows(), HEAD)
+        rows = [(region, f"{n.total():,}", *(f"{n[name]:,}" for name in HEAD[2:])) for region, n in outcomes.items()]
+        return [HEAD, *rows]
 
     def plot(self) -> Figure:
         """Draw the outcomes as a strip, one stripe for each cut."""
