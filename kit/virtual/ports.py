@@ -19,13 +19,3 @@ def reserve(port: int) -> tuple[socket.socket, int]:
     if not sys.platform.startswith("linux"):
         holder.close()
     return holder, number
-
-
-def listening(port: int) -> socket.socket:
-    """Return a socket that listens on a reserved port."""
-    listener = socket.socket()
-    if sys.platform != "win32":  # there the option would let a stranger take the port too
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
-    listener.listen(1)
-    return listener

@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from kit.virtual.ports import listening, reserve
+from kit.virtual.ports import HOST, reserve
 
 # Telnet (RFC 854) and COM port control (RFC 2217).
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
@@ -80,7 +80,7 @@ class Uart:
         self._reserved, self.port = reserve(port)
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
-        self._listener = listening(self.port)
+        self._listener = socket.create_server((HOST, self.port), backlog=1)
         self._off, self._is_off = socket.socketpair()  # closing the first one wakes who waits for the second
         self._thread = threading.Thread(target=self._serve, name="uart", daemon=True)
 
@@ -125,7 +125,7 @@ class Uart:
                 client.close()
                 self._client = None
             self._on_lines(False, False)  # a closed port drops both lines
-            self._listener = listening(self.port)
+            self._listener = socket.create_server((HOST, self.port), backlog=1)
         self._listener.close()
         self._is_off.close()
 
