@@ -32,7 +32,7 @@ class Bootloader:
     def __init__(self, flash: Flash, write: Callable[[str], None]) -> None:
         self._flash, self._write = flash, write
         self._started = time.monotonic()
-        self._initial_contents = False
+        self._initial_contents = False  # of otadata, which then has no factory app beside it
 
     def select(self) -> int | None:
         """Return the flash address of the app that runs, or None: nothing is bootable and the chip resets."""
@@ -43,7 +43,8 @@ class Bootloader:
             return None
         for index in sorted(self._apps, key=lambda index: (index > start, abs(index - start))):  # down, then up
             if self._bootable(self._apps[index]):
-                self._set_actual_seq(index)
+                if self._initial_contents:
+                    self._store(0, otadata.pack(index + 1, otadata.VALID))
                 return self._apps[index].offset
             name = "Factory app partition" if index == FACTORY else f"OTA app partition slot {index}"
             self._log("boot", f"{name} is not bootable")
@@ -129,10 +130,6 @@ class Bootloader:
         for number, (_, low, length) in enumerate(_appimage.segments(self._flash.read, start, count)):
             if range(max(low, OWN_DATA.start), min(low + length, OWN_DATA.stop)):
                 raise ValueError(f"Segment {number} 0x{low:08x}-0x{low + length:08x} invalid: overlaps bootloader data")
-
-    def _set_actual_seq(self, index: int) -> None:
-        if self._initial_contents and index > FACTORY:
-            self._store(0, otadata.pack(index + 1, otadata.VALID))
 
     def _mark(self, number: int, state: int) -> None:
         """Change the state in a record; the rest stays as it was, CRC included: the state is not under it."""
