@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import json
 import os
 import secrets
@@ -95,7 +94,7 @@ class Request(BaseHTTPRequestHandler):
     def _asks_for(self) -> str:
         """Return what the path has behind the key, nothing where the key is wrong."""
         key, _, asked = self.path.removeprefix("/").partition("/")
-        return asked if hmac.compare_digest(key.encode(), self.server.key.encode()) else ""
+        return asked if secrets.compare_digest(key.encode(), self.server.key.encode()) else ""
 
     def log_message(self, format: str, *args: object) -> None:
         pass  # the addresses hold the key

@@ -1,6 +1,5 @@
 """Join the virtual board of this user: the one that runs already, or a new one that ends with its last user."""
 
-import http.client
 import json
 import os
 import socket
@@ -8,8 +7,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 import platformdirs
 
@@ -19,7 +20,7 @@ from kit.virtual.control import register_path
 
 PATIENCE = 20.0  # s; a board is ready in well under one
 KNOCK = 0.3  # s; on this computer a port answers at once
-_leases: list[http.client.HTTPResponse] = []  # held open until this process ends, by whatever cause
+_leases: list[HTTPResponse] = []  # held open until this process ends, by whatever cause
 
 
 def flash_file() -> Path:
@@ -62,15 +63,10 @@ def _lease(file: Path) -> dict[str, str] | None:
     """Take a share in the board that the register names, if it runs."""
     try:
         addresses = json.loads(register_path(file).read_text())
-        control = urlsplit(addresses["control"])
-        connection = http.client.HTTPConnection(control.hostname, control.port, timeout=5)
-        connection.request("GET", f"{control.path}/lease")
-        response = connection.getresponse()  # it holds the socket; http.client lets go of its own
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
-        return None  # no register, half a register, or one that a killed board left behind
-    if response.status != 200:
-        return None
-    _leases.append(response)
+        past_proxies = build_opener(ProxyHandler({}))
+        _leases.append(past_proxies.open(f"{addresses['control']}/lease", timeout=5))  # the answer holds the socket
+    except (OSError, ValueError, KeyError, HTTPException):
+        return None  # no register, half a register, or one that a killed board left behind, or that ends now
     return addresses
 
 
