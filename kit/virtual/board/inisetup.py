@@ -1,6 +1,9 @@
 # Runs on CPython and on MicroPython.
 """Make a file system where there is none, as MicroPython's `inisetup` does; the texts are the ones that it leaves."""
 
+import time
+
+import micropython
 import vfs
 from flashbdev import bdev
 
@@ -20,22 +23,14 @@ by firmware programming).
 """
 
 
-def fs_corrupted():
-    import time
-
-    import micropython
-
-    micropython.kbd_intr(3)  # Ctrl-C ends the loop
-    while True:
-        print(_CORRUPTED)
-        time.sleep(3)
-
-
 def setup():
     sector = bytearray(bdev.ioctl(5, 0))
     bdev.readblocks(0, sector)
     if sector != b"\xff" * len(sector):  # something may be left of what was there
-        fs_corrupted()
+        micropython.kbd_intr(3)  # Ctrl-C ends the loop
+        while True:
+            print(_CORRUPTED)
+            time.sleep(3)
     print("Performing initial setup")
     vfs.VfsLfs2.mkfs(bdev)
     vfs.mount(vfs.VfsLfs2(bdev), "/")
