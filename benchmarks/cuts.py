@@ -38,7 +38,7 @@ UPDATER, MAIN, SLOT = "firmware/app/updater.py", "firmware/app/main.py", "firmwa
 SELF_TEST = "firmware/app/self_test.py"
 BOOTLOADER = "kit/virtual/bootloader.py"
 FIRST = "        try:\n            self.target.writeblocks(0, self._first, 0)"
-SERVES = "    _show_access()\n    await feeder"
+STARTS = "    starts.clear()\n    feeder ="
 # rule, file, what stands there, what the mutant has in its place
 MUTANTS = (
     ("none: as it is", UPDATER, "", ""),
@@ -70,8 +70,8 @@ MUTANTS = (
     (
         "confirm at every start, whatever runs",
         MAIN,
-        SERVES,
-        "    slot.Partition.mark_app_valid_cancel_rollback()\n" + SERVES,
+        STARTS,
+        "    slot.Partition.mark_app_valid_cancel_rollback()\n" + STARTS,
     ),
     ("confirm before the self-test", SELF_TEST, ON_PROBATION, "    _confirm()\n" + ON_PROBATION),
     ("never confirm", SELF_TEST, "    _confirm()\n", ""),

@@ -223,7 +223,7 @@ class OtaClient:
             raise _log_in()
         old = self.info()
         with Progress("upload", len(data)) as bar:
-            answer, *broken, samples = self._send_until_taken(data, _digest(data, md5), old, bar, tries)
+            answer, tried = self._send_until_taken(data, _digest(data, md5), old, bar, tries)
             self._token = None  # the board forgets it when it restarts
             restart = None
             if wait:
@@ -231,10 +231,10 @@ class OtaClient:
                 bar.update(len(data), "confirmed")
         return UploadResult(
             **{name: answer[name] for name in ("version", "slot", "bytes", "seconds")},
-            samples=samples,
+            samples=tried[-1],
             restart_seconds=restart,
             virtual=self._is_virtual(old),
-            broken=tuple(broken),
+            broken=tuple(tried[:-1]),
         )
 
     def _is_virtual(self, info: Info) -> bool:
@@ -258,14 +258,16 @@ class OtaClient:
         except (BoardError, requests.JSONDecodeError):
             return None
 
-    def _send_until_taken(self, data: bytes, digest: dict, old: Info, bar: Progress, tries: int) -> list:
+    def _send_until_taken(
+        self, data: bytes, digest: dict, old: Info, bar: Progress, tries: int
+    ) -> tuple[dict, list[tuple[Sample, ...]]]:
         """Send the image until the link holds; return the board's answer, and the samples of each try."""
         tried: list[tuple[Sample, ...]] = []
         while True:
             answer, samples = self._send(data, digest, bar)
             tried.append(samples)
             if answer:
-                return [answer, *tried]
+                return answer, tried
             error = _broken(samples[-1], len(data), old)
             if len(tried) == tries or samples[-1][3] not in UNDECIDED:
                 raise error

@@ -115,7 +115,8 @@ class Chip:
     def look(self) -> list[dict]:
         """Return what there is to see at the pins: a command of the control side; see Pins.seen."""
         self._settle()
-        return self.pins.seen()
+        with self._busy:
+            return self.pins.seen()
 
     def _settle(self) -> None:
         """Return once all has happened that was asked for before."""

@@ -125,11 +125,11 @@ class Bench:
             return OtaClient(self.board.url, virtual=True).info()
 
     def settled(self, *slots: str) -> Info | None:
-        """Return what a version says that serves from one of the slots, not on probation; None if none does in time."""
+        """Return what a confirmed version says that serves from one of the slots; None where none does in time."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             info = self.info()
-            if info and info["image_state"] in ("VALID", "UNDEFINED") and info["running"] in slots:
+            if info and info["image_state"] == "VALID" and info["running"] in slots:
                 return info
             time.sleep(0.02)
         return None

@@ -285,8 +285,9 @@ def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, 
 
 
 def test_notices_an_application_that_confirms_whatever_runs(base: BaseImage, tmp_path: Path):
-    blind = "    slot.Partition.mark_app_valid_cancel_rollback()\n    _show_access()\n"
-    app = changed(tmp_path / "app", ("main.py", "    _show_access()\n    await", f"{blind}    await"))
+    there = "    starts.clear()\n    feeder ="  # before anybody can ask the board whether it serves
+    blind = f"    slot.Partition.mark_app_valid_cancel_rollback()\n{there}"
+    app = changed(tmp_path / "app", ("main.py", there, blind))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
     experiment = Experiment(old, new)
     state = damaged(before_first_start(experiment), OTA_1 + APP_IMAGE)
