@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 from kit.faults.cuts import Cut, Cuts
-from kit.standin import image_set
-from kit.update_image import build
+from kit.image.standin import image_set
+from kit.image.update_image import build
 from kit.virtual.cuts import Experiment, Fault, State
 
 ROOT = Path(__file__).parents[1]

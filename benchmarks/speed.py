@@ -15,9 +15,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from kit import base_image
-from kit.board import Board
-from kit.ota import OtaClient
-from kit.update_image import UpdateImage, build
+from kit.board.board import Board
+from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
 from kit.virtual.flash import ERASE_PER_SECTOR, SECTOR, WRITE_PER_BYTE, WRITE_START
 
 ROOT = Path(__file__).parents[1]

@@ -3,19 +3,19 @@
 import importlib
 
 _HOMES = {
-    "connect": "kit.connection",
-    "find": "kit.found",
-    "preflight": "kit.checks",
-    "Board": "kit.board",
-    "build": "kit.update_image",
-    "new_app": "kit.application",
-    "set_constant": "kit.application",
-    "read_function": "kit.application",
-    "base_image": "kit.base",
-    "AppImage": "kit.image",
-    "PartitionTable": "kit.table",
-    "compare_schemes": "kit.schemes",
-    "OtaClient": "kit.ota",
+    "connect": "kit.board.connection",
+    "find": "kit.board.found",
+    "preflight": "kit.board.preflight",
+    "Board": "kit.board.board",
+    "build": "kit.image.update_image",
+    "new_app": "kit.image.application",
+    "set_constant": "kit.image.application",
+    "read_function": "kit.image.application",
+    "base_image": "kit.image.release",
+    "AppImage": "kit.image.app_image",
+    "PartitionTable": "kit.image.table",
+    "compare_schemes": "kit.image.schemes",
+    "OtaClient": "kit.ota.client",
     "KitError": "kit.errors",
 }
 __all__ = [*_HOMES, "faults"]

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from kit.base import base_image
 from kit.errors import KitError
-from kit.update_image import build, save
+from kit.image.release import base_image
+from kit.image.update_image import build, save
 
 
 def main() -> None:

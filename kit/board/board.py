@@ -9,24 +9,24 @@ from contextlib import contextmanager, suppress
 
 import serial
 
-from kit.application import firmware_dir
-from kit.contents import Files, read_contents
-from kit.control import ask
+from kit.board.contents import Files, read_contents
+from kit.board.control import ask
+from kit.board.listener import Listener
+from kit.board.loader import download_mode
+from kit.board.pins import Pin, Pins
+from kit.board.port import open_port
+from kit.board.records import Records, read_records
+from kit.board.repl import NOT_FLASHED, Repl, raw_repl, restart
 from kit.errors import BoardError, ImageError, KitError, SettingsError
-from kit.image import FLASH_BASE
-from kit.listener import Listener
-from kit.loader import download_mode
-from kit.ota import OtaClient
-from kit.pins import Pin, Pins
-from kit.port import open_port
+from kit.image.app_image import FLASH_BASE
+from kit.image.application import firmware_dir
+from kit.image.schemes import FLASH_SIZE
+from kit.image.table import OFFSET as TABLE_OFFSET
+from kit.image.table import PartitionTable
+from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
 from kit.progress import Progress
-from kit.records import Records, read_records
-from kit.repl import NOT_FLASHED, Repl, raw_repl, restart
-from kit.schemes import FLASH_SIZE
 from kit.settings import hash_password, settings
-from kit.table import OFFSET as TABLE_OFFSET
-from kit.table import PartitionTable
-from kit.update_image import UpdateImage, build
 
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
 SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not

@@ -3,7 +3,7 @@
 import os
 
 from kit.address import Address, resolve
-from kit.board import Board
+from kit.board.board import Board
 
 
 def connect(address: str | None = None, *, url: str | None = None) -> Board:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kit.errors import ImageError
-from kit.image import layout
+from kit.image.app_image import layout
+from kit.image.table import OFFSET, SIZE, Partition, PartitionTable
 from kit.shown import html_table
-from kit.table import OFFSET, SIZE, Partition, PartitionTable
 
 Read = Callable[[int, int], bytes]
 

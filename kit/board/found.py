@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import requests
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Error, InterfaceChoice, Zeroconf
 
-from kit.board import known_urls
+from kit.board.board import known_urls
 from kit.errors import AddressError
 from kit.shown import html_table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import AbstractContextManager, suppress
 
-from kit.port import open_port
+from kit.board.port import open_port
 
 POLL = 0.05  # s
 

@@ -14,8 +14,8 @@ from esptool import cmds
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
+from kit.board.port import has_reset_lines
 from kit.errors import BoardError
-from kit.port import has_reset_lines
 
 CHIP = "ESP32"
 ERASE_PIECE = 0x40000  # bytes; a chip takes about a second for as many

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kit.address import NO_PORT, resolve
-from kit.connection import board_at
+from kit.board.connection import board_at
+from kit.board.loader import download_mode
+from kit.board.port import open_port
 from kit.errors import KitError
-from kit.loader import download_mode
-from kit.port import open_port
 from kit.shown import html_table
 
 OK, NOT_YET, FAILED = "ok", "not yet", "failed"

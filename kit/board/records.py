@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kit import otadata
 from kit.errors import TableError
+from kit.image import otadata
+from kit.image.table import ADVICE, OFFSET, SIZE, PartitionTable
 from kit.shown import Table
-from kit.table import ADVICE, OFFSET, SIZE, PartitionTable
 
 STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # by number: esp_ota_img_states_t
 HEAD = ("record", "seq", "slot", "state", "CRC", "")

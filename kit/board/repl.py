@@ -15,8 +15,8 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
+from kit.board.port import has_reset_lines, press_en
 from kit.errors import BoardError
-from kit.port import has_reset_lines, press_en
 
 NOT_FLASHED = "board.flash(image) puts MicroPython on the board, as lesson 01 shows."
 STOPPED = "Run board.reset(), then this cell again; OSError 28 means that the partition vfs is full."

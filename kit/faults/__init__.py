@@ -12,4 +12,4 @@ from kit.faults.link import Link as Link
 
 def __getattr__(name: str) -> object:
     """Import figures on first use: matplotlib is slow to load."""
-    return getattr(import_module("kit.faults.figures"), name)
+    return getattr(import_module("kit.figures.failures"), name)

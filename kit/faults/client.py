@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import BoardError
+from kit.image.update_image import UpdateImage
 from kit.settings import settings
-from kit.update_image import UpdateImage
 
 TIMEOUT = 10  # s; the board waits as long for the body
 CONTINUE = b"HTTP/1.1 100"  # the answer to an Expect: 100-continue, when the board wants the body

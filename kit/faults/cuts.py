@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.image.standin import image_set
+from kit.image.update_image import build
 from kit.shown import Table
-from kit.standin import image_set
-from kit.update_image import build
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ class Cuts(Table):
 
     def plot(self) -> Figure:
         """Draw the outcomes as a strip, one stripe for each cut."""
-        from kit.faults.figures import heat_strip
+        from kit.figures.failures import heat_strip
 
         return heat_strip([("slot" if cut.region.startswith("ota_") else cut.region, cut.outcome) for cut in self.cuts])
 

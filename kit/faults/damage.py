@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kit.application import new_app
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import ImageError
-from kit.image import DESCRIPTOR, DESCRIPTOR_OFFSET, AppImage, layout, seal
-from kit.table import MICROPYTHON_OTA
-from kit.update_image import UpdateImage, build
+from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_OFFSET, AppImage, layout, seal
+from kit.image.application import new_app
+from kit.image.table import MICROPYTHON_OTA
+from kit.image.update_image import UpdateImage, build
 
 __all__ = ["flipped", "random_data", "too_large", "truncated", "with_bootloader", "with_damaged_application"]
 __all__ += ["for_another_chip", "without_application", "without_descriptor"]

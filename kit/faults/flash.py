@@ -3,8 +3,8 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from kit.board import Board
-from kit.control import ask
+from kit.board.board import Board
+from kit.board.control import ask
 
 __all__ = ["half_write", "lying_read", "power_cut", "stuck_bit", "stuck_sector"]
 

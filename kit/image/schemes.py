@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
+from kit.image.table import APP, FILES, FOLDER, Partition, PartitionTable
 from kit.shown import Table
-from kit.table import APP, FILES, FOLDER, Partition, PartitionTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from kit.update_image import UpdateImage
+    from kit.image.update_image import UpdateImage
 
 FLASH_SIZE = 4 * 1024 * 1024
 
@@ -72,7 +72,7 @@ class SchemeComparison(Table):
 
     def plot(self) -> Figure:
         """Draw the schemes to scale, with the image in them."""
-        from kit.figures import scheme_map
+        from kit.figures.flash import scheme_map
 
         return scheme_map(self.schemes, self.image, self.is_stand_in)
 

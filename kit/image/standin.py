@@ -5,8 +5,9 @@ It holds no program. A virtual board runs its own MicroPython runtime for any va
 
 import hashlib
 
-from kit import image, table
-from kit.base import STAND_IN, BaseImage
+from kit.image import app_image as image
+from kit.image import table
+from kit.image.base import STAND_IN, BaseImage
 
 APP_SIZE = 1_310_720  # 1.25 MB; MicroPython's OTA builds have 1.43 to 1.45 MB
 

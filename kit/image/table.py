@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import otadata
 from kit.errors import TableError
+from kit.image import otadata
 from kit.shown import Table
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class PartitionTable(Table, Sequence[Partition]):
 
     def plot(self) -> Figure:
         """Draw the flash map: the partitions, and what fills the slots."""
-        from kit.figures import flash_map
+        from kit.figures.flash import flash_map
 
         return flash_map(self, self.used, self.is_virtual)
 

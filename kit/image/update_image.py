@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.application import firmware_dir, pack
-from kit.base import STAND_IN, BaseImage, base_image, is_virtual
 from kit.errors import ImageError
-from kit.image import APPLICATION_HEADER, APPLICATION_MAGIC, SECTOR, with_descriptor
+from kit.image.app_image import APPLICATION_HEADER, APPLICATION_MAGIC, SECTOR, with_descriptor
+from kit.image.application import firmware_dir, pack
+from kit.image.base import STAND_IN, BaseImage
+from kit.image.release import base_image, is_virtual
 from kit.shown import html_table
 
 if TYPE_CHECKING:
-    from kit.board import Board
+    from kit.board.board import Board
 
 # semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
 _NUMBER = r"(0|[1-9][0-9]*)"

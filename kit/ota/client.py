@@ -22,7 +22,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from kit.errors import AddressError, BoardError, ImageError, RollbackError, UpdateError
-from kit.image import read_file
+from kit.image.app_image import read_file
 from kit.progress import Progress
 from kit.settings import settings
 from kit.shown import html_table
@@ -30,7 +30,7 @@ from kit.shown import html_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from kit.update_image import UpdateImage
+    from kit.image.update_image import UpdateImage
 
 VIRTUAL_CHIP = "ESP32 (virtual)"
 TIMEOUT = (5, 10)  # seconds to connect, and to answer
@@ -99,7 +99,7 @@ class UploadResult:
 
     def plot(self) -> Figure:
         """Draw the throughput over time, with the phases marked."""
-        from kit.figures import throughput
+        from kit.figures.flash import throughput
 
         return throughput(self)
 

@@ -8,9 +8,9 @@ import struct
 import time
 from collections.abc import Callable
 
-from kit import otadata
 from kit.errors import TableError
-from kit.table import APP, OTA_0, OTADATA, Partition, PartitionTable
+from kit.image import otadata
+from kit.image.table import APP, OTA_0, OTADATA, Partition, PartitionTable
 from kit.virtual.board import _appimage
 from kit.virtual.flash import SECTOR, Flash
 

@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import requests
 
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import BoardError, KitError
-from kit.image import APPLICATION_HEADER, APPLICATION_MAGIC, FLASH_BASE
-from kit.ota import Info, OtaClient
+from kit.image.app_image import APPLICATION_HEADER, APPLICATION_MAGIC, FLASH_BASE
+from kit.image.update_image import UpdateImage
+from kit.ota.client import Info, OtaClient
 from kit.settings import DEMO
-from kit.update_image import UpdateImage
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.chip import Chip

@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict, replace
 
-from kit.pins import Pin
+from kit.board.pins import Pin
 
 PINS = 40  # GPIO 0 to 39
 KEPT = 64  # changes of a pin
@@ -42,5 +42,5 @@ class Pins:
         self._pins[number] = replace(pin, mode=mode)
 
     def seen(self) -> list[dict]:
-        """Return all that there is to see, by number of the pin, as kit.pins.Pin has it."""
+        """Return all that there is to see, by number of the pin, as kit.board.pins.Pin has it."""
         return [asdict(pin) | {"held": number in self.held} for number, pin in sorted(self._pins.items())]

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from kit import otadata
-from kit.application import compile_module
-from kit.base import BaseImage
-from kit.image import make
-from kit.standin import image_set
-from kit.table import MICROPYTHON_OTA, OFFSET
-from kit.update_image import UpdateImage, build
+from kit.image import otadata
+from kit.image.app_image import make
+from kit.image.application import compile_module
+from kit.image.base import BaseImage
+from kit.image.standin import image_set
+from kit.image.table import MICROPYTHON_OTA, OFFSET
+from kit.image.update_image import UpdateImage, build
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -77,7 +77,7 @@ def modules() -> dict[str, Path]:
     found = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
     boot = {path.stem: path for path in (ROOT / "firmware").glob("*.py") if path.stem != "main"}
     boot["boot_main"] = ROOT / "firmware/main.py"
-    return found | boot | {"_otadata": ROOT / "kit/otadata.py"}
+    return found | boot | {"_otadata": ROOT / "kit/image/otadata.py"}
 
 
 def write_compiled(folder: Path, sources: dict[str, Path]) -> None:

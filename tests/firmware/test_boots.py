@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.table import MICROPYTHON_OTA, PartitionTable
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 BODY = (Path(__file__).parent / "bodies/boots.py").read_text()
 ALONE = {

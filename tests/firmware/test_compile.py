@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.application import compile_module
+from kit.image.application import compile_module
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 

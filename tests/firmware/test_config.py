@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata
-from kit.board import STORE_SETTINGS
+from kit.board.board import STORE_SETTINGS
+from kit.image import otadata
 
 BODY = (Path(__file__).parent / "bodies/configs.py").read_text()
 NVS, NVS_SIZE = 0x9000, 0x4000

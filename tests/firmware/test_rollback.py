@@ -2,8 +2,8 @@
 
 import pytest
 
-from kit import otadata
-from kit.table import MICROPYTHON_OTA, PartitionTable
+from kit.image import otadata
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 PASSWORD = "a password of our own"
 NEW, PENDING_VERIFY, VALID = otadata.NEW, otadata.PENDING_VERIFY, otadata.VALID

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from kit import otadata
+from kit.image import otadata
 
 VALID, PENDING_VERIFY, NEW = otadata.VALID, otadata.PENDING_VERIFY, otadata.NEW
 OTA_0, OTA_1 = 0x10000, 0x190000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata
-from kit.update_image import SECTOR
+from kit.image import otadata
+from kit.image.update_image import SECTOR
 
 VALID, PENDING_VERIFY, ABORTED, NEW = otadata.VALID, otadata.PENDING_VERIFY, otadata.ABORTED, otadata.NEW
 UNDEFINED = otadata.UNDEFINED

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit import otadata
-from kit.application import new_app
-from kit.base import BaseImage
-from kit.image import make
+from kit.image import otadata
+from kit.image.app_image import make
+from kit.image.application import new_app
+from kit.image.base import BaseImage
+from kit.image.standin import image_set
+from kit.image.table import MICROPYTHON_OTA
+from kit.image.update_image import UpdateImage, build
 from kit.settings import hash_password
-from kit.standin import image_set
-from kit.table import MICROPYTHON_OTA
-from kit.update_image import UpdateImage, build
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata
-from kit.table import MICROPYTHON_OTA, PartitionTable
+from kit.image import otadata
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 BODY = (Path(__file__).parent / "bodies/updates.py").read_text()
 VALID, PENDING_VERIFY, NEW = (1, otadata.VALID), (1, otadata.PENDING_VERIFY), (1, otadata.NEW)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata
+from kit.image import otadata
 
 PASSWORD, WIFI_PASSWORD = "a password of our own", "virtual-password"
 WRONG_DIGESTS = (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import image, table
+from kit.image import app_image as image
+from kit.image import table
 
 
 @pytest.fixture

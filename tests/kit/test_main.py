@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kit.image import AppImage
-from kit.table import MICROPYTHON_OTA, PartitionTable
+from kit.image.app_image import AppImage
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

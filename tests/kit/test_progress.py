@@ -102,7 +102,7 @@ def test_nothing_to_do_is_done(shown):
 def test_in_a_real_kernel():
     """A cell shows one widget and one figure, and leaves nothing that differs from run to run."""
     bar = "from kit.progress import Progress\nwith Progress('upload', 8) as bar:\n    bar.update(4, 'write')"
-    figure = "from kit.table import MICROPYTHON_OTA\nMICROPYTHON_OTA.plot()"
+    figure = "from kit.image.table import MICROPYTHON_OTA\nMICROPYTHON_OTA.plot()"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (bar, figure)])
     nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
     [widget], [picture] = (cell.outputs for cell in book.cells)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kit import standin
-from kit.board import Board
-from kit.image import with_descriptor
-from kit.ota import OtaClient
-from kit.update_image import build
+from kit.board.board import Board
+from kit.image import standin
+from kit.image.app_image import with_descriptor
+from kit.image.update_image import build
+from kit.ota.client import OtaClient
 
 FLASH_SIZE = 4 * 1024 * 1024
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata, standin
-from kit.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, VALID
-from kit.table import MICROPYTHON_OTA, Partition, PartitionTable
+from kit.image import otadata, standin
+from kit.image.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, VALID
+from kit.image.table import MICROPYTHON_OTA, Partition, PartitionTable
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash

@@ -1,4 +1,4 @@
-"""The control side of a running board; tests/kit/test_board.py has its leases."""
+"""The control side of a running board; tests/kit/board/test_board.py has its leases."""
 
 import http.client
 import socket
@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from kit.control import ask
+from kit.board.control import ask
+from kit.board.port import open_port
 from kit.errors import BoardError
-from kit.port import open_port
 
 
 @pytest.mark.parametrize("path", ["/", "/key/lease", "//lease", "/\xff\xfe/lease"])

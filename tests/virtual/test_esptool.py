@@ -13,8 +13,8 @@ import pytest
 from esptool import cmds
 
 from kit import base_image
-from kit.port import open_port
-from kit.update_image import UpdateImage, build
+from kit.board.port import open_port
+from kit.image.update_image import UpdateImage, build
 
 OTA_1, VFS = 0x190000, 0x310000
 PATTERN = bytes(range(256)) * ((VFS - OTA_1) // 256)  # with 0xC0, 0xDB and 0xFF: SLIP and telnet must escape them

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from kit import standin
-from kit.application import firmware_dir
-from kit.base import BaseImage
-from kit.image import make
+from kit.image import standin
+from kit.image.app_image import make
+from kit.image.application import firmware_dir
+from kit.image.base import BaseImage
+from kit.image.table import MICROPYTHON_OTA
+from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO
-from kit.table import MICROPYTHON_OTA
-from kit.update_image import UpdateImage, build
 from kit.virtual.chip import Chip
 from kit.virtual.cuts import BENCHES, BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
 from kit.virtual.flash import SECTOR, Flash

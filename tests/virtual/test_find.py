@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit import found
-from kit.board import known_urls
-from kit.control import ask
+from kit.board import found
+from kit.board.board import known_urls
+from kit.board.control import ask
 from kit.errors import AddressError
 from kit.virtual.names import Names
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import BoardError, UpdateError
 from kit.faults.flash import half_write, lying_read, power_cut, stuck_bit, stuck_sector
-from kit.update_image import UpdateImage, build
+from kit.image.update_image import UpdateImage, build
 from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError, NoPowerError
 
 

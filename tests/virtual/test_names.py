@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Zeroconf, ZeroconfServiceTypes
 
-from kit.board import Board
-from kit.control import ask
-from kit.port import open_port
-from kit.repl import raw_repl
+from kit.board.board import Board
+from kit.board.control import ask
+from kit.board.port import open_port
+from kit.board.repl import raw_repl
 from kit.virtual.names import NO_NAMES, Names
 
 LOOPBACK = "127.0.0.1"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.board import Board
-from kit.control import ask
+from kit.board.board import Board
+from kit.board.control import ask
+from kit.board.port import open_port
+from kit.board.repl import Repl, raw_repl
 from kit.errors import BoardError
-from kit.port import open_port
-from kit.repl import Repl, raw_repl
 from kit.settings import DEMO
 from kit.virtual.chip import Chip
 from kit.virtual.flash import Flash

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kit import standin
+from kit.board.port import open_port
+from kit.board.repl import Repl, raw_repl
 from kit.errors import KitError
-from kit.port import open_port
-from kit.repl import Repl, raw_repl
-from kit.update_image import UpdateImage, build
+from kit.image import standin
+from kit.image.update_image import UpdateImage, build
 
 SECTOR = 4096
 BOOTLOADER, TABLE, OTADATA, OTA_0, OTA_1, VFS, END = 0x1000, 0x8000, 0xD000, 0x10000, 0x190000, 0x310000, 0x400000

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import serial
 
+from kit.board.port import open_port
+from kit.board.repl import Repl, raw_repl
 from kit.errors import AddressError
-from kit.port import open_port
-from kit.repl import Repl, raw_repl
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_pyserial_is_refused(first: Repl, url: str):
 
 
 def test_the_kit_is_refused_with_advice(first: Repl, url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.port.PATIENCE", 0)
+    monkeypatch.setattr("kit.board.port.PATIENCE", 0)
     with pytest.raises(AddressError, match="takes no connection") as caught, open_port(url):
         pass
     assert "another program" in caught.value.advice

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.application import new_app
 from kit.errors import BoardError, UpdateError
-from kit.ota import OtaClient
-from kit.update_image import build
+from kit.image.application import new_app
+from kit.image.update_image import build
+from kit.ota.client import OtaClient
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.base import BaseImage
-from kit.board import Board
+from kit.board.board import Board
+from kit.board.loader import download_mode
+from kit.board.port import open_port
+from kit.board.repl import raw_repl
 from kit.errors import BoardError
-from kit.loader import download_mode
-from kit.port import open_port
-from kit.repl import raw_repl
-from kit.update_image import build
+from kit.image.base import BaseImage
+from kit.image.update_image import build
 
 NVS, OTADATA, VFS, END = 0x9000, 0xD000, 0x310000, 0x400000
 RESTARTS = 2

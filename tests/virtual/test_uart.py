@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.port import open_port
+from kit.board.port import open_port
 from kit.virtual.uart import Telnet, Uart
 
 IAC, SB, SE, DO, WILL, WONT = b"\xff", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd", b"\xff\xfb", b"\xff\xfc"

@@ -16,12 +16,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from kit import control
-from kit.application import new_app
-from kit.board import Board
+from kit.board import control
+from kit.board.board import Board
+from kit.image.application import new_app
+from kit.image.standin import image_set
+from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO
-from kit.standin import image_set
-from kit.update_image import UpdateImage, build
 
 ROOT = Path(__file__).parents[2]
 IDLE = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}  # of a board that no file has reached

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from kit import otadata
+from kit.image import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip

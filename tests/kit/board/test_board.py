@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit import base
-from kit.board import CORRUPT, Board
-from kit.contents import Files, read_contents
-from kit.control import ask
+from kit.board.board import CORRUPT, Board
+from kit.board.contents import Files, read_contents
+from kit.board.control import ask
+from kit.board.loader import download_mode
+from kit.board.port import open_port
 from kit.errors import AddressError, BoardError, ImageError, KitError, SettingsError, TableError
-from kit.loader import download_mode
-from kit.port import open_port
-from kit.table import Partition, PartitionTable
-from kit.update_image import UpdateImage, build
+from kit.image.base import BaseImage
+from kit.image.release import base_image
+from kit.image.table import Partition, PartitionTable
+from kit.image.update_image import UpdateImage, build
 from kit.virtual import join
 from kit.virtual.control import register_path
 from kit.virtual.flash import Flash, FlashInUseError
@@ -199,7 +200,7 @@ def test_erase_leaves_nothing(board: Board, tmp_path: Path):
 
 def test_erase_shows_how_far_it_is(board: Board, monkeypatch: pytest.MonkeyPatch):
     seen = []
-    monkeypatch.setattr("kit.board.Progress.update", lambda progress, done: seen.append(done))
+    monkeypatch.setattr("kit.board.board.Progress.update", lambda progress, done: seen.append(done))
     board.erase()
     assert seen == list(range(0x40000, 0x400001, 0x40000))
 
@@ -301,7 +302,7 @@ def test_wrong_arguments_are_named(call: Callable[[], object], error: type[KitEr
 
 
 def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
     with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
         Board("loop://").reset()  # pyserial's own: it gives back what it gets
 
@@ -310,14 +311,14 @@ def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pyte
     def fail(port: object) -> bool:
         raise BoardError("Another error.", "Do something else.")
 
-    monkeypatch.setattr("kit.board.restart", fail)
+    monkeypatch.setattr("kit.board.board.restart", fail)
     with pytest.raises(TableError, match="blank"):
         board.partitions()
 
 
 def test_a_board_runs_on_after_a_verb_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch):
     board.ready(2)
-    monkeypatch.setattr("kit.board.STORE_SETTINGS", "raise ValueError('{blobs}'[:0])")
+    monkeypatch.setattr("kit.board.board.STORE_SETTINGS", "raise ValueError('{blobs}'[:0])")
     with pytest.raises(BoardError):
         board.install()
     assert kit.OtaClient(board.url).info()["version"] == "1.0.0"
@@ -330,7 +331,7 @@ def test_what_is_no_update_image_is_not_flashed(image: object):
 
 
 def test_a_stand_in_is_not_for_a_real_chip(app_folder: Path):
-    image = build("1.0.0", app=app_folder, base=base.base_image())
+    image = build("1.0.0", app=app_folder, base=base_image())
     with pytest.raises(ImageError, match="does not run on a real chip"):
         Board("/dev/ttyNothing").flash(image)
 
@@ -354,7 +355,7 @@ def test_erasing_a_real_board_must_be_confirmed(real_image: UpdateImage):
 
 @pytest.fixture
 def real_image(app_folder: Path, firmware_bin: bytes) -> UpdateImage:
-    return build("1.0.0", app=app_folder, base=base.BaseImage.from_firmware_bin(firmware_bin, "firmware.bin"))
+    return build("1.0.0", app=app_folder, base=BaseImage.from_firmware_bin(firmware_bin, "firmware.bin"))
 
 
 def test_the_address_is_asked_for_before_it_is_known():
@@ -403,7 +404,7 @@ def test_the_flash_bar_counts_bytes_of_all_files(board: Board, monkeypatch: pyte
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr("kit.board.Progress", Bar)
+    monkeypatch.setattr("kit.board.board.Progress", Bar)
     board.flash(build("1.0.0", board=board))
     total, *done = shown
     assert done == sorted(done)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import serial
 
-from kit.board import Board
+from kit.board.board import Board
+from kit.board.port import QuickRfc2217, has_reset_lines, open_port
 from kit.errors import AddressError, BoardError
-from kit.port import QuickRfc2217, has_reset_lines, open_port
 from kit.virtual.uart import Uart
 
 
@@ -100,7 +100,7 @@ def test_a_port_in_use(terminal: tuple[int, str]):
 
 @pytest.mark.parametrize("scheme", ["rfc2217", "socket"])
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, scheme: str):
-    monkeypatch.setattr("kit.port.PATIENCE", 0.1)
+    monkeypatch.setattr("kit.board.port.PATIENCE", 0.1)
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         with pytest.raises(AddressError, match=r"takes no connection\. Is the board on\?"):
@@ -113,7 +113,7 @@ def test_a_plain_port_is_not_rfc_2217(mute: int):
 
 
 def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
     with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
         Board("loop://").reset()  # pyserial's own: it gives back what it gets
 
@@ -121,8 +121,8 @@ def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
 def test_a_port_without_reset_lines_asks_for_the_button(
     monkeypatch: pytest.MonkeyPatch, mute: int, terminal: tuple[int, str], capsys: pytest.CaptureFixture
 ):
-    monkeypatch.setattr("kit.board.UP_TIMEOUT", 0.1)
-    monkeypatch.setattr("kit.loader.ATTEMPTS", 1)
+    monkeypatch.setattr("kit.board.board.UP_TIMEOUT", 0.1)
+    monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     for address in (f"socket://127.0.0.1:{mute}", terminal[1]):
         with pytest.raises(BoardError, match="prints nothing"):
             Board(address).reset()
@@ -167,8 +167,8 @@ def test_opening_a_port_leaves_the_lines_alone(uart: Uart, lines: list[tuple[boo
 
 def test_a_port_opens_again(uart: Uart, lines: list[tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch):
     """esptool closes a port when no chip answers; the board is restarted all the same."""
-    monkeypatch.setattr("kit.board.SILENCE", 0.1)
-    monkeypatch.setattr("kit.loader.ATTEMPTS", 1)
+    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     with pytest.raises(BoardError, match="charging"):
         Board(f"rfc2217://127.0.0.1:{uart.port}").read(0, 4)
     pulled = [line for line in lines if line != (False, False)]
@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_while_it_opens(monkeypatch: pytest.MonkeyPatch, er
     def taken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("kit.port.QuickRfc2217", taken)
-    monkeypatch.setattr("kit.port.PATIENCE", 0)
+    monkeypatch.setattr("kit.board.port.QuickRfc2217", taken)
+    monkeypatch.setattr("kit.board.port.PATIENCE", 0)
     with pytest.raises(AddressError, match="takes no connection"), open_port("rfc2217://127.0.0.1:4000"):
         pass

@@ -7,9 +7,9 @@ import serial
 from mpremote.transport import TransportError
 
 import kit
-from kit.board import Board
-from kit.checks import Check, Preflight, preflight
-from kit.update_image import build
+from kit.board.board import Board
+from kit.board.preflight import Check, Preflight, preflight
+from kit.image.update_image import build
 from kit.virtual import join
 from kit.virtual.uart import Uart
 
@@ -72,7 +72,7 @@ def test_another_program_is_no_failure(board: Board, monkeypatch: pytest.MonkeyP
         raise TransportError("could not enter raw repl")
 
     board.flash(build("1.0.0", board=board))
-    monkeypatch.setattr("kit.repl.SerialTransport.enter_raw_repl", silent)
+    monkeypatch.setattr("kit.board.repl.SerialTransport.enter_raw_repl", silent)
     result = kit.preflight()
     assert result.ok
     assert (result.checks[-1].state, result.checks[-1].found) == ("not yet", "No MicroPython answers.")
@@ -150,8 +150,8 @@ def test_a_virtual_board_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_cable_without_data(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.SILENCE", 0.1)
-    monkeypatch.setattr("kit.loader.ATTEMPTS", 1)
+    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     uart = Uart(0, lambda data: None, lambda dtr, rts: None)  # nothing behind it
     uart.start()
     check = failed(kit.preflight(f"rfc2217://127.0.0.1:{uart.port}"))
@@ -167,7 +167,7 @@ def test_another_chip_is_named_and_started_again(board: Board, monkeypatch: pyte
 
     board.ready(2)
     with monkeypatch.context() as patch:
-        patch.setattr("kit.loader.cmds.detect_chip", lambda *_, **__: Other())
+        patch.setattr("kit.board.loader.cmds.detect_chip", lambda *_, **__: Other())
         check = failed(kit.preflight())
     assert check.name == "chip"
     assert f"is an {name}." in check.found

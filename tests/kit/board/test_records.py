@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from kit import otadata
+from kit.board.records import Records, read_records
 from kit.errors import TableError
-from kit.records import Records, read_records
-from kit.table import MICROPYTHON_OTA, OFFSET, PartitionTable
+from kit.image import otadata
+from kit.image.table import MICROPYTHON_OTA, OFFSET, PartitionTable
 
 BLANK = b"\xff" * otadata.RECORD_SIZE
 SLOTS = ("ota_0", "ota_1")

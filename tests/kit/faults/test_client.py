@@ -4,11 +4,11 @@ import threading
 import pytest
 
 import kit
-from kit.board import Board
+from kit.board.board import Board
 from kit.errors import BoardError, RollbackError, UpdateError
 from kit.faults import another_upload, hanging
-from kit.ota import OtaClient
-from kit.update_image import build
+from kit.image.update_image import build
+from kit.ota.client import OtaClient
 
 
 @pytest.fixture

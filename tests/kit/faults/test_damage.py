@@ -3,12 +3,12 @@ from collections.abc import Callable
 import pytest
 
 import kit
-from kit.base import is_virtual
 from kit.errors import ImageError, UpdateError
 from kit.faults import damage
-from kit.image import AppImage
-from kit.ota import OtaClient
-from kit.update_image import UpdateImage, build
+from kit.image.app_image import AppImage
+from kit.image.release import is_virtual
+from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
 
 SLOT = 0x180000
 

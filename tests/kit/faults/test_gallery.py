@@ -1,12 +1,12 @@
 import pytest
 
 import kit
-from kit import ota as client
-from kit.control import ask
+from kit.board.control import ask
 from kit.errors import BoardError, KitError, RollbackError, UpdateError
 from kit.faults import damage
-from kit.ota import OtaClient
-from kit.update_image import build
+from kit.image.update_image import build
+from kit.ota import client
+from kit.ota.client import OtaClient
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 import kit
 from kit.errors import AddressError, BoardError, KitError, UpdateError
 from kit.faults import Link
-from kit.ota import OtaClient
-from kit.update_image import UpdateImage, build
+from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
 
 SECTOR = 4096
 NOBODY = "http://127.0.0.1:9"

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from kit.faults.figures import compare_links, heat_strip, life_of_an_image, outcome_gallery, retries
 from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
-from kit.figures import flash_map, scheme_map, throughput
-from kit.ota import UploadResult
-from kit.schemes import FLASH_SIZE as FLASH
-from kit.schemes import Scheme, compare_schemes
-from kit.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
+from kit.figures.failures import compare_links, heat_strip, life_of_an_image, outcome_gallery, retries
+from kit.figures.flash import flash_map, scheme_map, throughput
+from kit.image.schemes import FLASH_SIZE as FLASH
+from kit.image.schemes import Scheme, compare_schemes
+from kit.image.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
+from kit.ota.client import UploadResult
 
 SIZE = 1_380_352
 SEED = PartitionTable(  # the tutorial's

@@ -7,9 +7,9 @@ import pytest
 from littlefs import LittleFS
 
 import kit
-from kit import application
-from kit.application import compile_module, new_app, set_constant, strip
 from kit.errors import ImageError
+from kit.image import application
+from kit.image.application import compile_module, new_app, set_constant, strip
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
 

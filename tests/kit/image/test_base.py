@@ -9,10 +9,12 @@ from pathlib import Path
 import pooch
 import pytest
 
-from kit import base, image, table
-from kit.base import BaseImage, base_image
 from kit.errors import ImageError
-from kit.table import MICROPYTHON_OTA, PartitionTable
+from kit.image import app_image as image
+from kit.image import release, table
+from kit.image.base import BaseImage
+from kit.image.release import base_image
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 
 class Board:
@@ -23,12 +25,12 @@ class Board:
 def test_a_release_is_taken_apart(firmware_bin: bytes, nameless_app: bytes, tmp_path: Path):
     path = tmp_path / "release.bin"
     path.write_bytes(firmware_bin)
-    release = base_image(Board(is_virtual=True), file=path)
-    assert release.app == nameless_app
-    assert release.table == table.MICROPYTHON_OTA
-    assert release.bootloader == firmware_bin[: len(release.bootloader)]
-    assert image.AppImage.parse(release.bootloader).length == len(release.bootloader)
-    assert (release.name, release.is_stand_in) == ("release.bin", False)
+    made = base_image(Board(is_virtual=True), file=path)
+    assert made.app == nameless_app
+    assert made.table == table.MICROPYTHON_OTA
+    assert made.bootloader == firmware_bin[: len(made.bootloader)]
+    assert image.AppImage.parse(made.bootloader).length == len(made.bootloader)
+    assert (made.name, made.is_stand_in) == ("release.bin", False)
 
 
 def test_a_virtual_board_gets_the_stand_in():
@@ -67,8 +69,8 @@ def server(monkeypatch: pytest.MonkeyPatch, firmware_bin: bytes, tmp_path: Path)
     with Server(firmware_bin) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setattr(base, "RELEASE_URL", f"http://127.0.0.1:{server.server_port}/{base.RELEASE}")
-        monkeypatch.setattr(base, "RELEASE_SHA256", hashlib.sha256(firmware_bin).hexdigest())
+        monkeypatch.setattr("kit.image.release.RELEASE_URL", f"http://127.0.0.1:{server.server_port}/{release.RELEASE}")
+        monkeypatch.setattr("kit.image.release.RELEASE_SHA256", hashlib.sha256(firmware_bin).hexdigest())
         monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "127.0.0.1")
@@ -83,18 +85,18 @@ def cached(tmp_path: Path) -> list[str]:
 
 
 def test_the_release_is_micropython_s():
-    assert base.RELEASE_URL == "https://micropython.org/resources/firmware/ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
-    assert base.RELEASE_SHA256 == "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0cc1"
+    assert release.RELEASE_URL == "https://micropython.org/resources/firmware/ESP32_GENERIC-OTA-20250809-v1.26.0.bin"
+    assert release.RELEASE_SHA256 == "14268bb6c65d716f2baef239aa73192febe96aeea924e3fb39a4444e2e2e0cc1"
 
 
 def test_a_real_board_gets_the_release_downloaded_once(
     server: Server, nameless_app: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     for _ in range(2):
-        release = base_image(Board(is_virtual=False))
-        assert (release.app, release.name, release.is_stand_in) == (nameless_app, base.RELEASE, False)
+        made = base_image(Board(is_virtual=False))
+        assert (made.app, made.name, made.is_stand_in) == (nameless_app, release.RELEASE, False)
     assert server.requests == 1
-    assert cached(tmp_path) == [base.RELEASE]
+    assert cached(tmp_path) == [release.RELEASE]
     assert capfd.readouterr() == ("", "")
 
 
@@ -116,23 +118,23 @@ def test_a_download_that_fails_leaves_the_cache_clean(
     trouble: dict[str, object],
     reason: str,
 ):
-    monkeypatch.setattr(base, "TIMEOUT", 0.2)
+    monkeypatch.setattr("kit.image.release.TIMEOUT", 0.2)
     vars(server).update(trouble)
     with pytest.raises(ImageError) as caught:
         base_image(Board(is_virtual=False))
-    assert caught.value.cause == f"MicroPython could not be downloaded from {base.RELEASE_URL}: {reason}."
+    assert caught.value.cause == f"MicroPython could not be downloaded from {release.RELEASE_URL}: {reason}."
     assert "base=kit.base_image(file=…)" in caught.value.advice
     assert cached(tmp_path) == []
     assert capfd.readouterr() == ("", "")
     vars(server).update(status=200, missing=0, stalls=False, body=firmware_bin)
-    monkeypatch.setattr(base, "TIMEOUT", 20)
-    assert base_image(Board(is_virtual=False)).name == base.RELEASE
+    monkeypatch.setattr("kit.image.release.TIMEOUT", 20)
+    assert base_image(Board(is_virtual=False)).name == release.RELEASE
 
 
 def test_a_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(base, "TIMEOUT", 0.2)
+    monkeypatch.setattr("kit.image.release.TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(base, "RELEASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setattr("kit.image.release.RELEASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         with pytest.raises(ImageError, match=r"nothing came for 0\.2 seconds"):
             base_image(Board(is_virtual=False))
     with pytest.raises(ImageError, match="the connection failed"):
@@ -142,10 +144,10 @@ def test_a_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyP
 
 def test_a_cache_that_is_damaged_is_mended(server: Server, tmp_path: Path):
     (tmp_path / "esp32-ota-kit").mkdir()
-    (tmp_path / "esp32-ota-kit" / base.RELEASE).write_bytes(b"half of it")
-    assert base_image(Board(is_virtual=False)).name == base.RELEASE
+    (tmp_path / "esp32-ota-kit" / release.RELEASE).write_bytes(b"half of it")
+    assert base_image(Board(is_virtual=False)).name == release.RELEASE
     assert server.requests == 1
-    assert cached(tmp_path) == [base.RELEASE]
+    assert cached(tmp_path) == [release.RELEASE]
 
 
 def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path):

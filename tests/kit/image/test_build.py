@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kit import standin
-from kit.application import pack
-from kit.base import BaseImage
 from kit.errors import ImageError
-from kit.image import AppImage
-from kit.update_image import build, save
+from kit.image import standin
+from kit.image.app_image import AppImage
+from kit.image.application import pack
+from kit.image.base import BaseImage
+from kit.image.update_image import build, save
 
 WHEN = datetime(2025, 11, 24, 10, 20, 30, tzinfo=UTC)
 

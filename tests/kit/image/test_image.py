@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from esptool.bin_image import ELFSection, ESP32FirmwareImage, LoadFirmwareImage
 
-from kit import image, standin
-from kit.base import BaseImage
 from kit.errors import ImageError
-from kit.image import AppImage
-from kit.table import MICROPYTHON_OTA
-from kit.update_image import UpdateImage
+from kit.image import app_image as image
+from kit.image import standin
+from kit.image.app_image import AppImage
+from kit.image.base import BaseImage
+from kit.image.table import MICROPYTHON_OTA
+from kit.image.update_image import UpdateImage
 
 
 def image_info(path: Path) -> str:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import otadata
-from kit.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, UNDEFINED, VALID
+from kit.image import otadata
+from kit.image.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, UNDEFINED, VALID
 
 BLANK = b"\xff" * 32
 

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 
 import kit
 from kit.errors import ImageError
-from kit.schemes import FLASH_SIZE, SCHEMES
-from kit.table import MICROPYTHON_OTA
+from kit.image.schemes import FLASH_SIZE, SCHEMES
+from kit.image.table import MICROPYTHON_OTA
 
 RELEASE = 1_447_440  # bytes of the app in MicroPython's release 1.26.0
 

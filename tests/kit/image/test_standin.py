@@ -1,7 +1,7 @@
 import zlib
 
-from kit import standin, table
-from kit.image import AppImage
+from kit.image import standin, table
+from kit.image.app_image import AppImage
 
 
 def test_the_stand_in_is_the_same_each_time():

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from kit.errors import TableError
-from kit.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
+from kit.image.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
 
 FLASH_SIZE = 4 * 1024 * 1024
 END = b"\xff" * 32

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 import urllib3.connection
 
-from kit import ota
 from kit.errors import AddressError, BoardError, ImageError, SettingsError, UpdateError
-from kit.ota import OtaClient
+from kit.ota import client as ota
+from kit.ota.client import OtaClient
 from kit.settings import DEMO
 
 IMAGE = bytes(range(256)) * 4096  # 1 MiB; the fake board does not judge

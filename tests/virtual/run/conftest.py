@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.standin import app
-from kit.table import MICROPYTHON_OTA
+from kit.image.standin import app
+from kit.image.table import MICROPYTHON_OTA
 
 ROOT = Path(__file__).parents[3]
 FLASH_SIZE = 0x400000

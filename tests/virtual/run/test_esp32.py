@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from kit import otadata
-from kit.otadata import ABORTED, NEW, PENDING_VERIFY, UNDEFINED, VALID
-from kit.standin import app
+from kit.image import otadata
+from kit.image.otadata import ABORTED, NEW, PENDING_VERIFY, UNDEFINED, VALID
+from kit.image.standin import app
 
 OTADATA, OTA_0, OTA_1, VFS = 0xD000, 0x10000, 0x190000, 0x310000
 BLANK = (0xFFFFFFFF, UNDEFINED)

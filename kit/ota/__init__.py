@@ -1,0 +1,1 @@
+"""Through the air: the client of the board's web server."""
