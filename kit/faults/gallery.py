@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from kit.board.board import Board
 from kit.errors import BoardError, KitError, RollbackError, UpdateError
-from kit.ota.client import Info, OtaClient
+from kit.ota.info import Info, read_info
+from kit.ota.waiting import wait_until
+from kit.ota.web import Web
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +42,7 @@ class Gallery:
     def __init__(self, board: Board) -> None:
         self.is_virtual = board.is_virtual
         self.outcomes: dict[str, Outcome] = {}
-        self._ota = OtaClient(board.url, virtual=board.is_virtual)
+        self._web = Web(board.url)
 
     def __repr__(self) -> str:
         rows = [(o.name, o.outcome, o.error, o.runs) for o in self.outcomes.values()]
@@ -52,7 +54,7 @@ class Gallery:
 
         An error of the block goes on to the reader.
         """
-        before, start = self._ota.info()["running"], time.monotonic()
+        before, start = read_info(self._web)["running"], time.monotonic()
         try:
             yield
         except KitError as error:
@@ -71,7 +73,7 @@ class Gallery:
     def _write_down(self, name: str, before: str, start: float, error: KitError | None = None) -> None:
         info = None
         with suppress(BoardError):  # nothing serves
-            info, _ = self._ota.wait_until("served no confirmed version", _is_confirmed)
+            info, _ = wait_until(self._web, "served no confirmed version", _is_confirmed)
         if not info:
             outcome = SILENT
         elif info["running"] != before:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from kit.board.board import Board
 from kit.errors import KitError
-from kit.ota.client import web_address
+from kit.ota.web import web_address
 
 HOST = "127.0.0.1"
 PIECE = 4096  # bytes passed on at once where the fault asks for nothing else

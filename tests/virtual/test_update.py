@@ -92,7 +92,9 @@ def test_a_dropped_upload_leaves_the_old_version(installed, newer: UpdateImage, 
     ota.login()
     where = urlsplit(installed.http)
     with socket.create_connection((where.hostname, where.port)) as connection:
-        head = f"POST /update HTTP/1.1\r\nContent-Length: {newer.size}\r\nAuthorization: Bearer {ota._token}\r\n\r\n"
+        head = (
+            f"POST /update HTTP/1.1\r\nContent-Length: {newer.size}\r\nAuthorization: Bearer {ota._web.token}\r\n\r\n"
+        )
         connection.sendall(head.encode() + newer.data[: int(newer.size * share)])
     wait_until(lambda: ota.progress()["error"] == "UPDATE_ERROR_ABORT")
     assert versions(installed) == ("1.0.0", "ota_0", "VALID")

@@ -5,7 +5,6 @@ from kit.board.control import ask
 from kit.errors import BoardError, KitError, RollbackError, UpdateError
 from kit.faults import damage
 from kit.image.update_image import build
-from kit.ota import client
 from kit.ota.client import OtaClient
 
 
@@ -53,7 +52,7 @@ def test_outcomes_on_a_board(board):
 
 
 def test_a_board_that_does_not_come_back(board, monkeypatch):
-    monkeypatch.setattr(client, "CONFIRM_TIMEOUT", 1)
+    monkeypatch.setattr("kit.ota.waiting.CONFIRM_TIMEOUT", 1)
     outcomes = kit.faults.Gallery(board)
     with outcomes.record("The power stays away"):
         ask(board.control, "power", on=False)

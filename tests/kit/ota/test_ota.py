@@ -14,8 +14,8 @@ import pytest
 import urllib3.connection
 
 from kit.errors import AddressError, BoardError, ImageError, SettingsError, UpdateError
-from kit.ota import client as ota
 from kit.ota.client import OtaClient
+from kit.ota.info import VIRTUAL_CHIP
 from kit.settings import DEMO
 
 IMAGE = bytes(range(256)) * 4096  # 1 MiB; the fake board does not judge
@@ -32,7 +32,7 @@ class FakeBoard:
 
     def __init__(self) -> None:
         self.password = DEMO.password
-        self.chip = ota.VIRTUAL_CHIP
+        self.chip = VIRTUAL_CHIP
         self.version, self.running, self.state = "1.0.0", "ota_0", "VALID"
         self.token = "token-1"
         self.skipped = 0.0  # seconds
@@ -172,7 +172,9 @@ def board(tmp_path, monkeypatch):
     for name in ("KIT_WIFI_SSID", "KIT_WIFI_PASSWORD", "KIT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     board = FakeBoard()
-    monkeypatch.setattr(ota, "time", SimpleNamespace(monotonic=board.clock, sleep=board.tick))
+    time = SimpleNamespace(monotonic=board.clock, sleep=board.tick)
+    monkeypatch.setattr("kit.ota.upload.time", time)
+    monkeypatch.setattr("kit.ota.waiting.time", time)
     yield board
     board.end()
 
@@ -195,7 +197,7 @@ def into_new_version(board: FakeBoard) -> list:
 
 def test_upload_until_confirmed(board, client, monkeypatch):
     phases = []
-    monkeypatch.setattr(ota.Progress, "update", lambda self, done, phase=None: phases.append((phase, done)))
+    monkeypatch.setattr("kit.progress.Progress.update", lambda self, done, phase=None: phases.append((phase, done)))
     board.restart = into_new_version(board)
     result = client.upload(IMAGE)
     assert repr(result) == "1.1.0 in ota_1: 1,048,576 bytes accepted, confirmed"
@@ -369,8 +371,8 @@ def drop_answer_of_update(answer):
 
 
 def test_board_that_falls_silent(board, client, monkeypatch):
-    monkeypatch.setattr(ota, "SILENCE", 0.3)
-    monkeypatch.setattr(ota, "TIMEOUT", (0.1, 0.1))
+    monkeypatch.setattr("kit.ota.upload.SILENCE", 0.3)
+    monkeypatch.setattr("kit.ota.web.TIMEOUT", (0.1, 0.1))
     over = threading.Event()
 
     def fall_silent(handler: Handler) -> None:
@@ -390,7 +392,7 @@ def test_interrupt_stops_the_sending(board, client, monkeypatch):
         raise KeyboardInterrupt
 
     board.await_poll = lambda: None
-    monkeypatch.setattr(client, "_ask", lambda path: interrupt())
+    monkeypatch.setattr(client._web, "look", lambda path: interrupt())
     board.after_half = lambda handler: None
     reading = threading.Event()
     monkeypatch.setattr(Handler, "update", after(reading, Handler.update))
@@ -448,7 +450,7 @@ def test_same_version_is_recognised_by_its_slot(board, client):
 
 
 def test_new_version_that_is_never_confirmed(board, client, monkeypatch):
-    monkeypatch.setattr(ota, "CONFIRM_TIMEOUT", 0.5)
+    monkeypatch.setattr("kit.ota.waiting.CONFIRM_TIMEOUT", 0.5)
     board.restart = [lambda: board.up("1.1.0", "ota_1", "PENDING_VERIFY")]
     with pytest.raises(BoardError) as caught:
         client.upload(IMAGE)
@@ -524,7 +526,7 @@ def test_upload_without_a_login(board):
 
 @pytest.mark.parametrize("call", [lambda client: client.progress(), lambda client: client.upload(IMAGE)])
 def test_token_that_is_over(board, client, call):
-    client._token = "token-of-yesterday"
+    client._web.token = "token-of-yesterday"
     with pytest.raises(BoardError, match=r"5 minutes are over, .* Log in: ota\.login\(\)"):
         call(client)
 
@@ -536,7 +538,7 @@ def test_token_is_forgotten_with_the_restart(board, client):
 
 
 def test_token_that_ends_while_the_upload_runs(board, client, monkeypatch):
-    monkeypatch.setattr(ota, "SILENCE", 0.1)  # a board that will not tell is not silent
+    monkeypatch.setattr("kit.ota.upload.SILENCE", 0.1)  # a board that will not tell is not silent
     board.after_half = lambda handler: setattr(board, "token", "token-2")
     result = client.upload(IMAGE, wait=False)
     assert result.bytes == len(IMAGE)
@@ -638,7 +640,7 @@ def listener():
     ],
 )
 def test_server_without_a_proper_answer(listener, monkeypatch, treat):
-    monkeypatch.setattr(ota, "TIMEOUT", (5, 0.2))
+    monkeypatch.setattr("kit.ota.web.TIMEOUT", (5, 0.2))
     why, _ = cause_of_silence(OtaClient(listener(treat)))
     assert why == "there is no proper answer."
 

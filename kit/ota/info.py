@@ -1,0 +1,35 @@
+"""What a board says of itself (`GET /info`)."""
+
+from kit.errors import BoardError
+from kit.ota.web import NOT_OURS, Web
+from kit.shown import html_table
+
+VIRTUAL_CHIP = "ESP32 (virtual)"
+
+
+class Info(dict):
+    """What the board says of itself (`GET /info`); its repr keeps to what is the same in every run."""
+
+    def __repr__(self) -> str:
+        slots = ", ".join(f"{key} {self.get(key)}" for key in ("running", "boot", "next"))
+        return f"{self.get('name')} {self.get('version')} on {self.get('chip')}: {slots}, {self.get('image_state')}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.items())
+
+    @property
+    def is_virtual(self) -> bool:
+        """Tell whether the board says that it is a virtual one."""
+        return self.get("chip") == VIRTUAL_CHIP
+
+
+def read_info(web: Web) -> Info:
+    """Return what the board says of itself.
+
+    Raises:
+        BoardError: nothing answers at this address, or something that is no board of ours.
+    """
+    info = Info(web.ask("GET", "/info"))
+    if "version" not in info:
+        raise BoardError(f"What answers at {web.url} is not our firmware.", NOT_OURS)
+    return info

@@ -1,0 +1,119 @@
+"""The sending of an image, watched by asking the board how much it has written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kit.errors import BoardError, ImageError
+from kit.image.file import read_file
+from kit.ota.info import Info
+from kit.ota.result import Sample
+from kit.ota.web import RETRY, Web, answer
+from kit.progress import Progress
+
+if TYPE_CHECKING:
+    from kit.image.update_image import UpdateImage
+
+# urllib3 sends under the first: longer than the 10 s for which a board discards the rest of a refused image.
+UPLOAD_TIMEOUT = (15, 180)
+SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
+ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
+UNDECIDED = ("check", "write", "idle")  # phases of a board that has not had the whole image
+
+
+def image_bytes(image: UpdateImage | str | os.PathLike | bytes) -> bytes:
+    """Return the bytes of what is to be sent: what kit.build made, a file of it, or its bytes."""
+    data = getattr(image, "data", image)
+    if isinstance(data, str | os.PathLike):
+        data = read_file(data)
+    if not isinstance(data, bytes | bytearray):
+        raise ImageError(f"A {type(image).__name__} is no update image.", 'Build one: kit.build("1.1.0", board=board).')
+    return data
+
+
+def digest_header(data: bytes, md5: str | None) -> dict[str, str]:
+    """Return the header that announces the digest of an image."""
+    if md5 is not None:
+        if not (isinstance(md5, str) and re.fullmatch("[0-9a-fA-F]{32}", md5)):
+            raise ImageError(f"{md5!r} is no MD5.", "Give 32 hex digits, or leave it out.")
+        return {"x-MD5": md5}
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return {"Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
+
+
+def send_until_taken(
+    web: Web, data: bytes, digest: dict, old: Info, bar: Progress, tries: int
+) -> tuple[dict, list[tuple[Sample, ...]]]:
+    """Send the image until the link holds; return the board's answer, and the samples of each try."""
+    tried: list[tuple[Sample, ...]] = []
+    while True:
+        taken, samples = _send(web, data, digest, bar)
+        tried.append(samples)
+        if taken:
+            return taken, tried
+        error = _broken(samples[-1], len(data), old)
+        if len(tried) == tries or samples[-1][3] not in UNDECIDED:
+            raise error
+        print(f"Try {len(tried)}: {error.cause}")
+
+
+def _send(web: Web, data: bytes, digest: dict, bar: Progress) -> tuple[dict | None, tuple[Sample, ...]]:
+    """Send the image in one thread and poll in this one; return the board's answer, if any, and the samples."""
+    headers = {"Content-Type": "application/octet-stream"} | digest
+    responses, start = [], time.monotonic()
+
+    def send(body: io.BytesIO | None) -> None:
+        with suppress(BoardError, ValueError):  # the link broke; the body is closed, as nobody waits any more
+            responses.append(web.request("POST", "/update", timeout=UPLOAD_TIMEOUT, headers=headers, data=body))
+
+    with io.BytesIO(data) as body:  # requests would send an empty one in chunks
+        samples = _watch(web, threading.Thread(target=send, args=[body if data else None], daemon=True), bar)
+    if not responses:
+        seconds = time.monotonic() - start
+        return None, (*samples, (seconds, *(_last_word(web) or samples[-1])[1:]))
+    taken = answer(responses[0])
+    bar.update(taken["bytes"], "restart")
+    seconds = responses[0].elapsed.total_seconds()
+    samples = [sample for sample in samples if sample[0] < seconds]
+    return taken, (*samples, (seconds, taken["bytes"], taken["bytes"], "restart"))
+
+
+def _watch(web: Web, sender: threading.Thread, bar: Progress) -> list[Sample]:
+    """Show what the board has written, until the sender ends or the board falls silent."""
+    samples = [(0.0, 0, 0, "check")]
+    start = heard = time.monotonic()
+    sender.start()
+    while sender.is_alive() and time.monotonic() - heard < SILENCE:
+        sender.join(0.2 if time.monotonic() - start < 1 else 1.0)
+        state = web.look("/progress") if sender.is_alive() else None
+        heard = heard if state is None else time.monotonic()
+        if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before
+            samples.append((heard - start, state["received"], state["written"], state["phase"]))
+            bar.update(state["written"], state["phase"])
+    return samples
+
+
+def _last_word(web: Web) -> Sample | None:
+    """Return what the board has of an upload whose link broke, once the board has noticed; None if it won't say."""
+    start = time.monotonic()
+    while (state := web.look("/progress")) and (seconds := time.monotonic() - start) < ABORT_TIMEOUT:
+        if state["phase"] not in ("check", "write"):
+            return seconds, state["received"], state["written"], state["phase"]
+        time.sleep(RETRY)
+    return None
+
+
+def _broken(last: Sample, size: int, old: Info) -> BoardError:
+    _, _, written, phase = last
+    cause = f"The link broke after the board had acknowledged {written:,} of {size:,} bytes."
+    if phase in UNDECIDED:
+        return BoardError(cause, f"The old version {old.get('version')} still runs: upload again.")
+    return BoardError(cause, "ota.info() shows which version runs: the board may have had all.")

@@ -1,0 +1,68 @@
+"""Waiting for a board that restarts."""
+
+import time
+from collections.abc import Callable
+
+from kit.errors import BoardError, RollbackError
+from kit.ota.info import Info
+from kit.ota.web import RETRY, Web
+
+RETRY_TIMEOUT = (2, 2)  # while the board restarts
+CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
+
+
+def wait_until(web: Web, failure: str, is_so: Callable[[Info, float], bool]) -> tuple[Info, float]:
+    """Ask the board until its answer, and the seconds since the first question, are as wanted; return both.
+
+    Args:
+        failure: what the board did not do, for the error.
+
+    Raises:
+        BoardError: it was not so within 90 s.
+    """
+    start = time.monotonic()
+    last = "none"
+    while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:
+        info = Info(web.look("/info", timeout=RETRY_TIMEOUT) or {})
+        if is_so(info, seconds):
+            return info, seconds
+        last = info or last
+        time.sleep(RETRY)
+    raise BoardError(
+        f"The board {failure} within {CONFIRM_TIMEOUT:.0f} s; its last answer: {last}.",
+        "board.reset() restarts it and shows its address.",
+    )
+
+
+def await_restart(web: Web) -> Info:
+    """Return what the board says once it has started anew.
+
+    Raises:
+        BoardError: it does not come back.
+    """
+    return wait_until(web, "did not come back", lambda info, seconds: _started_within(info, seconds - 1))[0]
+
+
+def await_confirmation(web: Web, version: str, slot: str) -> tuple[Info, float]:
+    """Return what the board says once the new version runs and is VALID, and the seconds until then.
+
+    Raises:
+        RollbackError: the board went back to the version before.
+        BoardError: the new version was not confirmed in time.
+    """
+
+    def is_confirmed(info: Info, seconds: float) -> bool:
+        # The old version answers until the restart, which comes after a second. Started later than that it is back.
+        if info.get("running") != slot and _started_within(info, seconds - 1):
+            raise RollbackError(
+                f"Version {version} was given up, and the board went back to {info.get('version')}.",
+                "Send it in a block `with board.listening() as log:`, and log shows why.",
+            )
+        return (info.get("running"), info.get("image_state")) == (slot, "VALID")
+
+    return wait_until(web, f"did not confirm version {version}", is_confirmed)
+
+
+def _started_within(info: Info, seconds: float) -> bool:
+    """Tell whether the board, whose uptime is in whole seconds, started less than so many seconds ago."""
+    return info.get("uptime", seconds) < seconds
