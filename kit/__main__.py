@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from kit.errors import KitError
+from kit.image.file import save
 from kit.image.release import base_image
-from kit.image.update_image import build, save
+from kit.image.update_image import build
 
 
 def main() -> None:

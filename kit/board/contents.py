@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kit.errors import ImageError
-from kit.image.app_image import layout
-from kit.image.table import OFFSET, SIZE, Partition, PartitionTable
+from kit.image.layout import layout
+from kit.image.partition import Partition
+from kit.image.table import OFFSET, SIZE, PartitionTable
 from kit.shown import html_table
 
 Read = Callable[[int, int], bytes]

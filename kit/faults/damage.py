@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 from kit.board.board import Board
 from kit.errors import ImageError
-from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_OFFSET, AppImage, layout, seal
+from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_OFFSET, AppImage
 from kit.image.application import new_app
+from kit.image.layout import layout, seal
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
 

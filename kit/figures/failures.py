@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
 from kit.figures.flash import BLUE, GREEN, KB, MB, ORANGE, PALE, PURPLE, RED, seconds_text, titled_figure
-from kit.ota.client import UploadResult
+from kit.ota.result import UploadResult
 
 OUTCOME_COLORS = {REFUSED: BLUE, KEPT: GREEN, ROLLED_BACK: ORANGE, NEW: PURPLE, SILENT: RED}
 CUT_COLORS = {"old": BLUE, "new": ORANGE, "broken": "black"}

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kit.image.app_image import FLASH_BASE
+from kit.image.partition import SECTOR, TYPES, Partition
 from kit.image.schemes import FLASH_SIZE, Scheme
-from kit.image.table import OFFSET, SECTOR, TYPES, Partition
-from kit.ota.client import UploadResult
+from kit.image.table import OFFSET
+from kit.ota.result import UploadResult
 
 # Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#7F7F7F"

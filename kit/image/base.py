@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kit.errors import ImageError, KitError
-from kit.image.app_image import CHIP_ESP32, FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin
+from kit.image.app_image import FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin
+from kit.image.layout import CHIP_ESP32
 from kit.image.schemes import FLASH_SIZE
 from kit.image.table import PartitionTable
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kit.address import resolve
 from kit.errors import ImageError
-from kit.image.app_image import read_file
 from kit.image.base import BaseImage
+from kit.image.file import read_file
 from kit.image.standin import image_set
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.image.table import APP, FILES, FOLDER, Partition, PartitionTable
+from kit.image.partition import APP, FILES, Partition
+from kit.image.table import FOLDER, PartitionTable
 from kit.shown import Table
 
 if TYPE_CHECKING:

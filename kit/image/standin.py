@@ -5,9 +5,10 @@ It holds no program. A virtual board runs its own MicroPython runtime for any va
 
 import hashlib
 
-from kit.image import app_image as image
 from kit.image import table
+from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
 from kit.image.base import STAND_IN, BaseImage
+from kit.image.layout import HASH_SIZE, HEADER, SEGMENT, make
 
 APP_SIZE = 1_310_720  # 1.25 MB; MicroPython's OTA builds have 1.43 to 1.45 MB
 
@@ -30,18 +31,18 @@ def _filler(seed: str, size: int) -> bytes:
 
 def app() -> bytes:
     """Return the app image: 1,310,720 bytes, version "", project "kit-stand-in"."""
-    descriptor = image.DESCRIPTOR.pack(
-        image.DESCRIPTOR_MAGIC, 0, b"", b"", STAND_IN.encode(), b"", b"", b"", b"", 0, 0, 0, b"", b""
+    descriptor = DESCRIPTOR.pack(
+        DESCRIPTOR_MAGIC, 0, b"", b"", STAND_IN.encode(), b"", b"", b"", b"", 0, 0, 0, b"", b""
     )
-    around = image.HEADER.size + 2 * image.SEGMENT.size + 16 + image.HASH_SIZE  # 16: the block of the checksum
+    around = HEADER.size + 2 * SEGMENT.size + 16 + HASH_SIZE  # 16: the block of the checksum
     drom = descriptor + _filler("drom", APP_SIZE - around - IRAM_SIZE - len(descriptor))
-    return image.make([(DROM, drom), (IRAM, _filler("iram", IRAM_SIZE))], APP_ENTRY)
+    return make([(DROM, drom), (IRAM, _filler("iram", IRAM_SIZE))], APP_ENTRY)
 
 
 def bootloader() -> bytes:
     """Return the bootloader image, with the segments of a real one and no descriptor."""
     segments = [(address, _filler(f"{address:x}", size)) for address, size in BOOTLOADER_SEGMENTS]
-    return image.make(segments, BOOTLOADER_ENTRY)
+    return make(segments, BOOTLOADER_ENTRY)
 
 
 def image_set() -> BaseImage:

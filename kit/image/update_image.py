@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import ImageError
-from kit.image.app_image import APPLICATION_HEADER, APPLICATION_MAGIC, SECTOR, with_descriptor
+from kit.image.app_image import with_descriptor
 from kit.image.application import firmware_dir, pack
 from kit.image.base import STAND_IN, BaseImage
+from kit.image.file import save
+from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC
+from kit.image.partition import SECTOR
 from kit.image.release import base_image, is_virtual
 from kit.shown import html_table
 
@@ -81,25 +84,6 @@ class UpdateImage:
             "SHA-256": self.sha256,
         }
         return html_table(rows.items())
-
-
-def save(path: str | Path, data: bytes) -> Path:
-    """Write a file.
-
-    Raises:
-        ImageError: it cannot be written there.
-    """
-    try:
-        path = Path(path)
-        draft = path.with_name(path.name + ".part")  # a disk that is full must not cost the file that was there
-        try:
-            draft.write_bytes(data)
-            return draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except (OSError, TypeError, ValueError) as error:  # ValueError: no name at all, or one with a NUL
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be written: {reason}.", "Choose another file.") from None
 
 
 def build(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from kit.errors import TableError
 from kit.image import otadata
-from kit.image.table import APP, OTA_0, OTADATA, Partition, PartitionTable
+from kit.image.partition import APP, OTA_0, OTADATA, Partition
+from kit.image.table import PartitionTable
 from kit.virtual.board import _appimage
 from kit.virtual.flash import SECTOR, Flash
 

@@ -21,9 +21,11 @@ import requests
 
 from kit.board.board import Board
 from kit.errors import BoardError, KitError
-from kit.image.app_image import APPLICATION_HEADER, APPLICATION_MAGIC, FLASH_BASE
+from kit.image.app_image import FLASH_BASE
+from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC
 from kit.image.update_image import UpdateImage
-from kit.ota.client import Info, OtaClient
+from kit.ota.client import OtaClient
+from kit.ota.info import Info
 from kit.settings import DEMO
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader

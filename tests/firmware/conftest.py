@@ -19,9 +19,9 @@ import pytest
 import requests
 
 from kit.image import otadata
-from kit.image.app_image import make
 from kit.image.application import compile_module
 from kit.image.base import BaseImage
+from kit.image.layout import make
 from kit.image.standin import image_set
 from kit.image.table import MICROPYTHON_OTA, OFFSET
 from kit.image.update_image import UpdateImage, build

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.image import otadata
-from kit.image.update_image import SECTOR
+from kit.image.partition import SECTOR
 
 VALID, PENDING_VERIFY, ABORTED, NEW = otadata.VALID, otadata.PENDING_VERIFY, otadata.ABORTED, otadata.NEW
 UNDEFINED = otadata.UNDEFINED

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from kit.image import otadata
-from kit.image.app_image import make
 from kit.image.application import new_app
 from kit.image.base import BaseImage
+from kit.image.layout import make
 from kit.image.standin import image_set
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.image import app_image as image
 from kit.image import table
+from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
+from kit.image.layout import make
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def app_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def nameless_app() -> bytes:
     """An app image as MicroPython builds it: as large, version and project empty."""
-    descriptor = image.DESCRIPTOR.pack(
-        image.DESCRIPTOR_MAGIC,
+    descriptor = DESCRIPTOR.pack(
+        DESCRIPTOR_MAGIC,
         0,
         b"",
         b"",
@@ -39,13 +40,13 @@ def nameless_app() -> bytes:
         b"",
         b"",
     )
-    return image.make([(0x3F400020, descriptor + b"MicroPython " * 120_000), (0x40080000, bytes(2048))], 0x40081000)
+    return make([(0x3F400020, descriptor + b"MicroPython " * 120_000), (0x40080000, bytes(2048))], 0x40081000)
 
 
 @pytest.fixture(scope="session")
 def firmware_bin(nameless_app: bytes) -> bytes:
     """A release file with the layout of MicroPython's: it starts at flash 0x1000."""
-    bootloader = image.make([(0x3FFF0030, b"boot" * 1000), (0x40078000, b"load" * 3000)], 0x400805B0)
+    bootloader = make([(0x3FFF0030, b"boot" * 1000), (0x40078000, b"load" * 3000)], 0x400805B0)
     return (bootloader.ljust(0x7000, b"\xff") + table.MICROPYTHON_OTA.to_bytes()).ljust(0xF000, b"\xff") + nameless_app
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from kit.image import otadata, standin
 from kit.image.otadata import ABORTED, INVALID, NEW, PENDING_VERIFY, VALID
-from kit.image.table import MICROPYTHON_OTA, Partition, PartitionTable
+from kit.image.partition import Partition
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from kit.image import standin
-from kit.image.app_image import make
 from kit.image.application import firmware_dir
 from kit.image.base import BaseImage
+from kit.image.layout import make
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO

@@ -16,8 +16,9 @@ from kit.board.loader import download_mode
 from kit.board.port import open_port
 from kit.errors import AddressError, BoardError, ImageError, KitError, SettingsError, TableError
 from kit.image.base import BaseImage
+from kit.image.partition import Partition
 from kit.image.release import base_image
-from kit.image.table import Partition, PartitionTable
+from kit.image.table import PartitionTable
 from kit.image.update_image import UpdateImage, build
 from kit.virtual import join
 from kit.virtual.control import register_path

@@ -11,10 +11,11 @@ from matplotlib.text import Text
 from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
 from kit.figures.failures import compare_links, heat_strip, life_of_an_image, outcome_gallery, retries
 from kit.figures.flash import flash_map, scheme_map, throughput
+from kit.image.partition import APP, DATA, Partition
 from kit.image.schemes import FLASH_SIZE as FLASH
 from kit.image.schemes import Scheme, compare_schemes
-from kit.image.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
-from kit.ota.client import UploadResult
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
+from kit.ota.result import UploadResult
 
 SIZE = 1_380_352
 SEED = PartitionTable(  # the tutorial's

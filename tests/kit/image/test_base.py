@@ -10,8 +10,8 @@ import pooch
 import pytest
 
 from kit.errors import ImageError
-from kit.image import app_image as image
 from kit.image import release, table
+from kit.image.app_image import AppImage
 from kit.image.base import BaseImage
 from kit.image.release import base_image
 from kit.image.table import MICROPYTHON_OTA, PartitionTable
@@ -29,7 +29,7 @@ def test_a_release_is_taken_apart(firmware_bin: bytes, nameless_app: bytes, tmp_
     assert made.app == nameless_app
     assert made.table == table.MICROPYTHON_OTA
     assert made.bootloader == firmware_bin[: len(made.bootloader)]
-    assert image.AppImage.parse(made.bootloader).length == len(made.bootloader)
+    assert AppImage.parse(made.bootloader).length == len(made.bootloader)
     assert (made.name, made.is_stand_in) == ("release.bin", False)
 
 

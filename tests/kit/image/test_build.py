@@ -13,7 +13,8 @@ from kit.image import standin
 from kit.image.app_image import AppImage
 from kit.image.application import pack
 from kit.image.base import BaseImage
-from kit.image.update_image import build, save
+from kit.image.file import save
+from kit.image.update_image import build
 
 WHEN = datetime(2025, 11, 24, 10, 20, 30, tzinfo=UTC)
 

@@ -9,10 +9,11 @@ import pytest
 from esptool.bin_image import ELFSection, ESP32FirmwareImage, LoadFirmwareImage
 
 from kit.errors import ImageError
-from kit.image import app_image as image
 from kit.image import standin
-from kit.image.app_image import AppImage
+from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC, AppImage, Descriptor, with_descriptor
 from kit.image.base import BaseImage
+from kit.image.file import read_file
+from kit.image.layout import APPLICATION_HEADER, layout, make
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage
 
@@ -23,8 +24,8 @@ def image_info(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def descriptor(magic: int = image.DESCRIPTOR_MAGIC) -> bytes:
-    return image.DESCRIPTOR.pack(
+def descriptor(magic: int = DESCRIPTOR_MAGIC) -> bytes:
+    return DESCRIPTOR.pack(
         magic, 7, b"", b"0.9", b"blink", b"12:34:56", b"Aug  9 2025", b"v5.4.2", bytes(range(32)), 0, 0, 0, b"", b""
     )
 
@@ -46,8 +47,8 @@ def esptools_image(tmp_path: Path) -> bytes:
 @pytest.fixture
 def update(nameless_app: bytes) -> UpdateImage:
     """An update image: app, header sector, and an application of 500 bytes."""
-    app = image.with_descriptor(nameless_app, version="1.2.3", project="esp32-ota", date="2025-11-24", time="10:20:30")
-    header = image.APPLICATION_HEADER.pack(b"APP1", 500, hashlib.sha256(b"a" * 500).digest()).ljust(4096, b"\xff")
+    app = with_descriptor(nameless_app, version="1.2.3", project="esp32-ota", date="2025-11-24", time="10:20:30")
+    header = APPLICATION_HEADER.pack(b"APP1", 500, hashlib.sha256(b"a" * 500).digest()).ljust(4096, b"\xff")
     data = app + b"\xff" * (-len(app) % 4096) + header + b"a" * 500
     base = BaseImage(b"", MICROPYTHON_OTA, nameless_app, is_stand_in=False, name="release")
     return UpdateImage("1.2.3", "esp32-ota", datetime(2025, 11, 24, tzinfo=UTC), data, base, len(app), 500)
@@ -62,20 +63,20 @@ def test_an_image_of_esptool_is_read_as_esptool_reads_it(esptools_image: bytes, 
     assert theirs.checksum == theirs.calculate_checksum()
     assert theirs.stored_digest == theirs.calc_digest
     assert (parsed.checksum_ok, parsed.hash_ok, parsed.follows, parsed.application) == (True, True, 0, None)
-    assert parsed.descriptor == image.Descriptor("0.9", "blink", "12:34:56", "Aug  9 2025", "v5.4.2", 7)
+    assert parsed.descriptor == Descriptor("0.9", "blink", "12:34:56", "Aug  9 2025", "v5.4.2", 7)
 
 
 def test_what_is_made_is_what_esptool_makes(esptools_image: bytes):
     segments = [
         (s.address, esptools_image[s.offset : s.offset + s.length]) for s in AppImage.parse(esptools_image).segments
     ]
-    assert image.make(segments, 0x40080004) == esptools_image
+    assert make(segments, 0x40080004) == esptools_image
 
 
 @pytest.mark.parametrize("size", range(13, 30))
 def test_esptool_accepts_an_image_of_any_length(size: int, tmp_path: Path):
     path = tmp_path / "made.bin"
-    path.write_bytes(image.make([(0x3F400020, bytes(range(size)))], 0x40080000))
+    path.write_bytes(make([(0x3F400020, bytes(range(size)))], 0x40080000))
     theirs = LoadFirmwareImage("esp32", str(path))
     assert theirs.checksum == theirs.calculate_checksum()
     assert theirs.stored_digest == theirs.calc_digest
@@ -91,7 +92,7 @@ ADDRESSES = [  # the ends of what ESP-IDF has in soc.h
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_kinds_of_memory_are_those_of_esptool(address: int, tmp_path: Path):
     path = tmp_path / "made.bin"
-    path.write_bytes(image.make([(address, bytes(4))], 0x40080000))
+    path.write_bytes(make([(address, bytes(4))], 0x40080000))
     theirs = LoadFirmwareImage("esp32", str(path))
     kind = repr(AppImage.read(path)).splitlines()[2].partition("4 bytes  ")[2]
     assert any(kind.replace(" ", "_") in name for name in theirs.segments[0].get_memory_type(theirs)), kind
@@ -99,14 +100,12 @@ def test_kinds_of_memory_are_those_of_esptool(address: int, tmp_path: Path):
 
 @pytest.mark.parametrize("address", [0x3F3FFFFC, 0x40000000, 0x400C2000, 0x60000000])
 def test_an_address_without_memory_has_no_kind(address: int):
-    text = repr(AppImage.read(image.make([(address, bytes(4))], 0)))
+    text = repr(AppImage.read(make([(address, bytes(4))], 0)))
     assert text.splitlines()[2] == f"segment 0    0x{address:08x}          4 bytes"
 
 
 def test_esptool_reads_the_new_descriptor(nameless_app: bytes, tmp_path: Path):
-    named = image.with_descriptor(
-        nameless_app, version="1.2.3", project="esp32-ota", date="2025-11-24", time="10:20:30"
-    )
+    named = with_descriptor(nameless_app, version="1.2.3", project="esp32-ota", date="2025-11-24", time="10:20:30")
     path = tmp_path / "named.bin"
     path.write_bytes(named)
     printed = image_info(path)
@@ -119,14 +118,14 @@ def test_esptool_reads_the_new_descriptor(nameless_app: bytes, tmp_path: Path):
 
 
 def test_only_descriptor_checksum_and_hash_change(nameless_app: bytes):
-    named = image.with_descriptor(nameless_app, version="1.2.3", project="p", date="d", time="t")
-    again = image.with_descriptor(named, version="", project="", date="Aug  9 2025", time="12:34:56")
+    named = with_descriptor(nameless_app, version="1.2.3", project="p", date="d", time="t")
+    again = with_descriptor(named, version="", project="", date="Aug  9 2025", time="12:34:56")
     assert named != nameless_app
     assert again == nameless_app
 
 
 def test_what_follows_the_image_stays(nameless_app: bytes):
-    named = image.with_descriptor(nameless_app + b"tail", version="1", project="p", date="d", time="t")
+    named = with_descriptor(nameless_app + b"tail", version="1", project="p", date="d", time="t")
     assert named.endswith(b"tail")
     AppImage.parse(named).check()
 
@@ -135,7 +134,7 @@ def test_what_follows_the_image_stays(nameless_app: bytes):
 def test_a_text_too_long_for_the_descriptor(nameless_app: bytes, field: str):
     texts = {"version": "1", "project": "p", "date": "d", "time": "t"} | {field: "x" * 32}
     with pytest.raises(ImageError, match="does not fit"):
-        image.with_descriptor(nameless_app, **texts)
+        with_descriptor(nameless_app, **texts)
 
 
 def test_empty():
@@ -167,13 +166,13 @@ def test_a_whole_firmware_bin(firmware_bin: bytes):
 
 
 def test_another_chip():
-    other = AppImage.parse(image.make([(0x3C000020, descriptor())], 0x40380000, chip_id=9))
+    other = AppImage.parse(make([(0x3C000020, descriptor())], 0x40380000, chip_id=9))
     with pytest.raises(ImageError, match="for ESP32-S3, not for ESP32"):
         other.check()
 
 
 def test_an_unknown_chip():
-    other = AppImage.parse(image.make([(0x3C000020, descriptor())], 0, chip_id=77))
+    other = AppImage.parse(make([(0x3C000020, descriptor())], 0, chip_id=77))
     with pytest.raises(ImageError, match=r"an unknown chip \(77\)"):
         other.check()
 
@@ -206,15 +205,15 @@ def test_an_image_without_hash(esptools_image: bytes):
     bare = esptools_image[:23] + b"\0" + esptools_image[24:-32]
     parsed = AppImage.parse(bare)
     assert (parsed.length, parsed.checksum_ok, parsed.hash_ok) == (len(bare), True, None)
-    named = image.with_descriptor(bare, version="2", project="p", date="d", time="t")
+    named = with_descriptor(bare, version="2", project="p", date="d", time="t")
     AppImage.parse(named).check()
     assert len(named) == len(bare)
 
 
 def test_read_file(tmp_path: Path):
     (tmp_path / "größe 1.bin").write_bytes(b"data")
-    assert image.read_file(tmp_path / "größe 1.bin") == b"data"
-    assert image.read_file(str(tmp_path / "größe 1.bin")) == b"data"
+    assert read_file(tmp_path / "größe 1.bin") == b"data"
+    assert read_file(str(tmp_path / "größe 1.bin")) == b"data"
 
 
 @pytest.mark.parametrize(
@@ -289,7 +288,7 @@ behind it    0 bytes"""
 
 
 def test_the_text_of_an_image_for_another_chip():
-    lines = repr(AppImage.read(image.make([(0x3F400020, descriptor())], 0, chip_id=9))).splitlines()
+    lines = repr(AppImage.read(make([(0x3F400020, descriptor())], 0, chip_id=9))).splitlines()
     assert lines[0] == "chip         ESP32-S3"
     assert lines[2] == "segment 0    0x3f400020        256 bytes"  # memory is elsewhere there
 
@@ -315,7 +314,7 @@ def test_the_build_time_stands_in_the_html_only(update: UpdateImage, cells: Call
 
 
 def test_the_html_escapes_what_an_image_says(nameless_app: bytes):
-    named = image.with_descriptor(nameless_app, version="<b>", project="p", date="<i>", time="t")
+    named = with_descriptor(nameless_app, version="<b>", project="p", date="<i>", time="t")
     html = AppImage.read(named)._repr_html_()
     assert ">&lt;b&gt;<" in html
     assert ">&lt;i&gt; t<" in html
@@ -323,10 +322,10 @@ def test_the_html_escapes_what_an_image_says(nameless_app: bytes):
 
 @pytest.mark.parametrize(("payload", "gap"), [(7840, 16), (7856, 0), (7872, 4080)])
 def test_the_application_stands_at_the_next_sector(payload: int, gap: int):
-    app = image.make([(0x3F400020, descriptor() + bytes(payload))], 0)
+    app = make([(0x3F400020, descriptor() + bytes(payload))], 0)
     padding = b"\xff" * gap
     assert len(app + padding) % 4096 == 0
-    header = image.APPLICATION_HEADER.pack(b"APP1", 3, hashlib.sha256(b"abc").digest()).ljust(4096, b"\xff")
+    header = APPLICATION_HEADER.pack(b"APP1", 3, hashlib.sha256(b"abc").digest()).ljust(4096, b"\xff")
     read = AppImage.read(app + padding + header + b"abc" + b"\xff" * 100)
     assert (read.follows, read.application, read.application_ok) == (len(padding) + 4096 + 103, 3, True)
     assert AppImage.read(app + padding + header + b"ab").application_ok is False
@@ -343,15 +342,15 @@ def test_the_parts_of_an_image_are_found_by_little_of_it(update: UpdateImage):
         read.append(count)
         return update.data[offset : offset + count]
 
-    found = image.layout(part, update.size)
+    found = layout(part, update.size)
     assert sum(read) < 200
     assert found.segments == AppImage.read(update).segments
     assert found.end + len(found.tail) == update.app_length
     assert found.application == range(update.size - 500, update.size)
     assert found.digest == hashlib.sha256(b"a" * 500).digest()
-    assert image.layout(part, update.app_length).application == range(update.app_length, update.app_length)
+    assert layout(part, update.app_length).application == range(update.app_length, update.app_length)
     with pytest.raises(ImageError, match="cut short: it has 1,442,383 bytes and needs 1,442,384 or more"):
-        image.layout(part, update.app_length - 1)
+        layout(part, update.app_length - 1)
 
 
 def test_the_stand_in_is_an_image_for_esptool(tmp_path: Path):

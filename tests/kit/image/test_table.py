@@ -3,7 +3,8 @@ import struct
 import pytest
 
 from kit.errors import TableError
-from kit.image.table import APP, DATA, MICROPYTHON_OTA, Partition, PartitionTable
+from kit.image.partition import APP, DATA, Partition
+from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 FLASH_SIZE = 4 * 1024 * 1024
 END = b"\xff" * 32
