@@ -9,7 +9,11 @@ from kit.faults.flash import *  # noqa: F403
 from kit.faults.gallery import Gallery as Gallery
 from kit.faults.link import Link as Link
 
+_FIGURES = {"compare_links": "transfer", "life_of_an_image": "life", "retries": "transfer"}
+
 
 def __getattr__(name: str) -> object:
     """Import figures on first use: matplotlib is slow to load."""
-    return getattr(import_module("kit.figures.failures"), name)
+    if name not in _FIGURES:
+        raise AttributeError(f"module 'kit.faults' has no attribute {name!r}")
+    return getattr(import_module(f"kit.figures.{_FIGURES[name]}"), name)

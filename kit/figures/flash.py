@@ -1,31 +1,22 @@
-"""Figures that speak without a caption: what fills the flash, and how fast an update went."""
+"""What fills the flash: the partitions of a board, and the schemes that learners meet."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kit.figures.style import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, WIDTH, titled_figure
 from kit.image.app_image import FLASH_BASE
 from kit.image.partition import SECTOR, TYPES, Partition
 from kit.image.schemes import FLASH_SIZE, Scheme
 from kit.image.table import OFFSET
-from kit.ota.result import UploadResult
 
-# Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
-BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#7F7F7F"
-PALE = "#BBBBBB"
 NOT_IN_TABLE = 0xFF  # no partition can be of this type
 TYPE_COLORS = {"bootloader": GREY, "partition_table": GREY, "app": BLUE, "0xff": PALE}
 DATA_COLORS = {"ota": ORANGE, "nvs": PURPLE, "phy": GREY, "coredump": GREY}  # by subtype; others hold files
-STYLE = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
 KIB, MIB = 1024, 1024 * 1024  # as flash is counted
-KB, MB = 1000, 1000 * 1000  # as speed is counted
 CHARACTER = 0.085  # inches, the mean width of a character at 12 points
 FREE, USED = 0.18, 0.4  # strength of the colour; what is used is painted over what is free
-WIDTH = 10.0  # inches
 
 
 def flash_map(table: Iterable[Partition], used: Mapping[str, int], virtual: bool) -> Figure:
@@ -79,45 +70,10 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
     return figure
 
 
-def throughput(result: UploadResult) -> Figure:
-    """Draw the bytes that the board acknowledged over the seconds of an upload, its phases, and the speed in kB/s."""
-    phases = _phases(result)
-    written, _, answered, *_ = phases.values()
-    # The board's own clock says when it had written all: later than that no sample counts.
-    points = list({min(t, written): done for t, _, done, _ in result.samples}.items())
-    with titled_figure(f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual, 5.2) as figure:
-        grid = {"left": 0.1, "right": 0.98, "top": 0.84, "bottom": 0.11, "hspace": 0.14}
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw=grid)
-        _spans(top, phases)
-        _spans(bottom, phases)
-        top.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
-        times, sizes = zip(*points, (answered, result.bytes), strict=True)
-        top.plot(times, [size / MB for size in sizes], color=BLUE, linewidth=2.5, marker="o", markersize=4)
-        top.set(ylim=(0, result.bytes / MB * 1.12), ylabel="MB written\nby the board")
-        _speed(bottom, points)
-    return figure
-
-
 def _size(count: int) -> str:
     if count < KIB:
         return f"{count} B"
     return f"{count / KIB:.4g} KiB" if count < MIB else f"{count / MIB:.3g} MiB"
-
-
-def seconds_text(time: float) -> str:
-    return f"{time:.1f} s" if time >= 10 else f"{time:.2g} s"
-
-
-@contextmanager
-def titled_figure(title: str, virtual: bool, height: float) -> Iterator[Figure]:
-    """A figure with its title, to be drawn in our style."""
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(WIDTH, height))
-        figure.text(0.01, 0.98, title, va="top", fontsize=15, fontweight="bold")
-        if virtual:
-            figure.text(0.99, 0.98, "virtual board", va="top", ha="right", fontsize=13, color="#8A4B00", style="italic")
-        yield figure
-    plt.close(figure)  # a notebook shows what the cell returns, once
 
 
 def _boxes(table: Iterable[Partition]) -> list[Partition]:
@@ -175,37 +131,3 @@ def _scheme(axes: Axes, scheme: Scheme, y: float) -> None:
             axes.text((start + box.end) / 2 / FLASH_SIZE, y + 0.25, text, ha="center", va="center")
     axes.text(0, y + 0.58, scheme.name, fontweight="bold")
     axes.text(1, y + 0.58, scheme.verdict, ha="right", color=RED if scheme.excess else "black")
-
-
-def _phases(result: UploadResult) -> dict[str, float]:
-    """The end of each phase by its text, laid backwards from the moment at which the board's answer came."""
-    receive, write, verify, commit = (result.seconds[name] for name in ("receive", "write", "verify", "commit"))
-    answered = result.samples[-1][0]
-    phases = {  # the first two take turns, block by block
-        f"receive + write {seconds_text(receive)} + {seconds_text(write)}": answered - commit - verify,
-        f"verify {seconds_text(verify)}": answered - commit,
-        f"commit {seconds_text(commit)}": answered,
-    }
-    if restart := result.restart_seconds:
-        phases[f"restart {seconds_text(restart)}"] = answered + restart
-    return phases
-
-
-def _spans(axes: Axes, phases: dict[str, float]) -> None:
-    ends = [0.0, *phases.values()]
-    for text, span, color in zip(phases, pairwise(ends), (BLUE, ORANGE, PURPLE, GREY), strict=False):
-        axes.axvspan(*span, color=color, alpha=0.25, linewidth=0, label=text)
-    axes.set_xlim(0, ends[-1])
-
-
-def _speed(axes: Axes, points: list[tuple[float, int]]) -> None:
-    rates = [(after[1] - before[1]) / KB / (after[0] - before[0]) for before, after in pairwise(points)]
-    axes.stairs(rates, [t for t, _ in points], fill=True, color=BLUE, alpha=0.45)
-    written, done = points[-1]
-    mean = done / KB / written
-    axes.plot([0, written], [mean, mean], color="black", linewidth=1)
-    wide = written > 0.3 * axes.get_xlim()[1]
-    place = {"x": written / 2, "ha": "center"} if wide else {"x": written, "ha": "left"}
-    box = {"facecolor": "white", "pad": 3}
-    axes.text(y=mean, s=f"mean {mean:,.0f} kB/s", va="center", bbox=box, **place)
-    axes.set(ylim=(0, max(rates) * 1.2), ylabel="kB/s", xlabel="seconds since the upload began")

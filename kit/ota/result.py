@@ -41,6 +41,6 @@ class UploadResult:
 
     def plot(self) -> Figure:
         """Draw the throughput over time, with the phases marked."""
-        from kit.figures.flash import throughput
+        from kit.figures.transfer import throughput
 
         return throughput(self)

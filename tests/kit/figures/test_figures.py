@@ -9,8 +9,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from kit.faults.gallery import KEPT, NEW, REFUSED, ROLLED_BACK, SILENT, Outcome
-from kit.figures.failures import compare_links, heat_strip, life_of_an_image, outcome_gallery, retries
-from kit.figures.flash import flash_map, scheme_map, throughput
+from kit.figures.failures import heat_strip, outcome_gallery
+from kit.figures.flash import flash_map, scheme_map
+from kit.figures.life import life_of_an_image
+from kit.figures.transfer import compare_links, retries, throughput
 from kit.image.partition import APP, DATA, Partition
 from kit.image.schemes import FLASH_SIZE as FLASH
 from kit.image.schemes import Scheme, compare_schemes
