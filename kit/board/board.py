@@ -1,6 +1,5 @@
 """A board at an address, and what one does with it over the cable."""
 
-import os
 import re
 import sys
 import time
@@ -9,58 +8,24 @@ from contextlib import contextmanager, suppress
 
 import serial
 
+from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, read_boot_log, restarted
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
+from kit.board.installation import store_settings
 from kit.board.listener import Listener
 from kit.board.loader import download_mode
 from kit.board.pins import Pin, Pins
 from kit.board.port import open_port
+from kit.board.readiness import make_ready
 from kit.board.records import Records, read_records
 from kit.board.repl import NOT_FLASHED, Repl, raw_repl, restart
-from kit.errors import BoardError, ImageError, KitError, SettingsError
-from kit.image.app_image import FLASH_BASE
+from kit.errors import BoardError, ImageError, KitError
 from kit.image.application import firmware_dir
 from kit.image.schemes import FLASH_SIZE
+from kit.image.table import FLASH_BASE, PartitionTable
 from kit.image.table import OFFSET as TABLE_OFFSET
-from kit.image.table import PartitionTable
-from kit.image.update_image import UpdateImage, build
-from kit.ota.client import OtaClient
+from kit.image.update_image import UpdateImage
 from kit.progress import Progress
-from kit.settings import hash_password, settings
-
-UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
-SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not
-# What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
-CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
-NO_PROGRAM = r"(?:invalid header: 0x\w+\r\n){3}|No bootable app partitions[^\r\n]*\r\n"
-UP = re.compile(rf"URL: http://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
-LOG_LIMIT = 8192  # bytes, many times what a start prints: a program that prints without an end is up
-BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
-VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
-BOARD_URL = re.compile(r"URL: (http://\S+)")
-SALT_SIZE = 16
-DEFAULT_PASSWORD, PASSWORD_LENGTHS = "admin123", range(8, 65)  # as firmware/app/auth.py takes them
-FIRST_VERSION = "1.0.0"
-LESSONS = 4
-
-# The settings go to NVS, which survives updates; esp32.NVS has blobs and 32-bit numbers only.
-STORE_SETTINGS = """
-from esp32 import NVS
-nvs = NVS("kit")
-for key, value in {blobs!r}.items():
-    nvs.set_blob(key, value)
-nvs.set_i32("config", 0)  # settings that came over the air, and those on trial: firmware/app/config.py
-nvs.commit()
-"""
-
-known_urls: dict[str, str] = {}  # by address, from the boot logs of this session
-
-
-class BootLog(str):
-    """What a board printed; it shows itself as the text that it is."""
-
-    def __repr__(self) -> str:
-        return str(self).replace("\r\n", "\n").rstrip()
 
 
 class Board:
@@ -205,25 +170,14 @@ class Board:
             SettingsError: a setting for a real board is missing, or the OTA password is no good one.
             BoardError: MicroPython does not answer, or cannot write to vfs.
         """
-        chosen = settings(self.is_virtual)
-        if chosen.password == DEFAULT_PASSWORD or len(chosen.password) not in PASSWORD_LENGTHS:
-            raise SettingsError(
-                "The OTA password is too short, too long, or the one that everybody knows.",
-                "Choose one of your own, 8 to 64 characters long, in lab.toml or KIT_PASSWORD.",
-            )
-        salt = os.urandom(SALT_SIZE)
-        blobs = {
-            "wifi_ssid": chosen.wifi_ssid.encode(),
-            "wifi_password": chosen.wifi_password.encode(),
-            "password": salt + hash_password(chosen.password, salt),
-        }
+        store = store_settings(self.is_virtual)
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
         with self.repl() as repl, Progress("install", sum(map(len, files.values()))) as progress:
             done = 0
             for name, data in files.items():
                 repl.fs_writefile(name, data, chunk_size=1024)
                 progress.update(done := done + len(data))
-            repl.exec(STORE_SETTINGS.format(blobs=blobs))
+            repl.exec(store)
 
     @contextmanager
     def repl(self) -> Iterator[Repl]:
@@ -251,25 +205,7 @@ class Board:
         Raises:
             KitError: as flash and install do.
         """
-        if lesson not in range(1, LESSONS + 1):
-            raise BoardError(
-                f"There is no lesson {lesson!r}.", f"Give its number, from 1 to {LESSONS}: board.ready(2)."
-            )
-        # A board that is just starting does not answer yet: after a reset it is known to be up.
-        if lesson > 1 and not self._runs(FIRST_VERSION) and not (self.reset() and self._runs(FIRST_VERSION)):
-            image = build(FIRST_VERSION, board=self)
-            self.flash(image)
-            if self.is_virtual and CORRUPT in self.reset():  # on a real board the learner decides: install says how
-                self.flash(image, erase=True)
-            self.install()
-        print(f"The board is ready for lesson {lesson:02}.")
-
-    def _runs(self, version: str) -> bool:
-        try:
-            info = OtaClient(self.url).info()
-        except KitError:
-            return False  # it has no address yet, does not answer, or something else answers there
-        return (info.get("version"), info.get("image_state")) == (version, "VALID")
+        make_ready(self, lesson)
 
     def reset(self) -> BootLog:
         """Restart the board as its EN button does, and return what it prints until it is up.
@@ -280,7 +216,7 @@ class Board:
             BoardError: it prints nothing.
         """
         with open_port(self.address) as port:
-            log = self._restart(port)
+            log = restarted(self.address, port)
         if not log:
             raise BoardError(f"The board at {self.address} prints nothing.", "Check its power, or press its EN button.")
         return log
@@ -335,29 +271,6 @@ class Board:
                 port.close()  # as esptool does when no chip answers
                 with suppress(KitError, OSError), open_port(self.address) as again:  # the first error is to be told
                     if restart(again):
-                        self._boot_log(again)
+                        read_boot_log(self.address, again)
                 raise
-            self._restart(port)
-
-    def _restart(self, port: serial.SerialBase) -> BootLog:
-        if restart(port):
-            return self._boot_log(port)
-        print("Press the EN button of the board: it cannot be reset over this port.")
-        return self._boot_log(port, UP_TIMEOUT)
-
-    def _boot_log(self, port: serial.SerialBase, silence: float = SILENCE) -> BootLog:
-        log = BootLog(_read_until_up(port, silence).decode("utf-8", "replace"))
-        if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
-            known_urls[self.address] = found[1]
-        return log
-
-
-def _read_until_up(port: serial.SerialBase, silence: float) -> bytes:
-    data = b""
-    started = time.monotonic()
-    port.timeout = 0.05
-    while not UP.search(data) and data.count(b"rst:0x") < BOOT_LOOP and len(data) < LOG_LIMIT:
-        data += port.read(max(1, port.in_waiting))
-        if time.monotonic() - started > (UP_TIMEOUT if data else silence):
-            break
-    return data
+            restarted(self.address, port)

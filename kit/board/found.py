@@ -2,13 +2,14 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import requests
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Error, InterfaceChoice, Zeroconf
 
-from kit.board.board import known_urls
+from kit.board.boot_log import known_urls
 from kit.errors import AddressError
+from kit.ota.web import Web
 from kit.shown import html_table
 
 LOOPBACK, NETWORK = ["127.0.0.1"], InterfaceChoice.All
@@ -101,13 +102,10 @@ def _hostname(name: object) -> str:
 
 
 def _look(url: str, how: str, name: str = "") -> Found:
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # past any proxy
-            said = session.get(f"{url}/info", timeout=PATIENCE, allow_redirects=False).json()
-        info = {key: str(value) for key, value in said.items()}
-    except (requests.RequestException, ValueError, AttributeError):  # nobody, or something that is no board of ours
-        info = {}
+    said = None
+    with suppress(AddressError):  # in a boot log stands what a program prints
+        said = Web(url).look("/info", timeout=PATIENCE)
+    info = {key: str(value) for key, value in (said or {}).items()}
     return Found(info.get("hostname", name), url, how, info)
 
 

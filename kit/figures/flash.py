@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kit.figures.style import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, WIDTH, titled_figure
-from kit.image.app_image import FLASH_BASE
 from kit.image.partition import SECTOR, TYPES, Partition
 from kit.image.schemes import FLASH_SIZE, Scheme
-from kit.image.table import OFFSET
+from kit.image.table import FLASH_BASE, OFFSET
 
 NOT_IN_TABLE = 0xFF  # no partition can be of this type
 TYPE_COLORS = {"bootloader": GREY, "partition_table": GREY, "app": BLUE, "0xff": PALE}

@@ -15,7 +15,7 @@ from kit.errors import ImageError
 from kit.image.file import read_file
 from kit.image.layout import CHIP_ESP32, HEADER, MAGIC, Segment, checksum, layout, seal
 from kit.image.partition import MAGIC as ROW_MAGIC
-from kit.image.table import OFFSET
+from kit.image.table import FLASH_BASE, OFFSET
 from kit.shown import html_table
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ VERDICTS = {True: "right", False: "wrong", None: "none"}
 DESCRIPTOR_OFFSET = 0x20  # the first bytes of the first segment
 DESCRIPTOR_MAGIC = 0xABCD5432
 DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")  # begins magic, secure_version, -, version, project
-FLASH_BASE = 0x1000  # where a firmware.bin starts in the flash of an ESP32
 TABLE_PLACE = OFFSET - FLASH_BASE  # in a firmware.bin
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kit.errors import ImageError, KitError
-from kit.image.app_image import FLASH_BASE, TABLE_PLACE, AppImage, Descriptor, is_firmware_bin
+from kit.image.app_image import TABLE_PLACE, AppImage, Descriptor, is_firmware_bin
 from kit.image.layout import CHIP_ESP32
 from kit.image.schemes import FLASH_SIZE
-from kit.image.table import PartitionTable
+from kit.image.table import FLASH_BASE, PartitionTable
 
 STAND_IN = "kit-stand-in"  # the project that a stand-in names in its app descriptor
 ADVICE = "Download the .bin file of MicroPython's release ESP32_GENERIC-OTA."

@@ -19,6 +19,7 @@ from kit.shown import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FLASH_BASE = 0x1000  # where an ESP32 has its bootloader, and a firmware.bin starts
 OFFSET = 0x8000
 SIZE = 0xC00
 MD5_MAGIC = b"\xeb\xeb"

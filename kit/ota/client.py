@@ -33,12 +33,8 @@ class OtaClient:
 
     def __init__(self, url: str, *, virtual: bool | None = None) -> None:
         self._web = Web(url)
+        self.url = self._web.url
         self._virtual = virtual
-
-    @property
-    def url(self) -> str:
-        """Where the board's web server is reached."""
-        return self._web.url
 
     def __repr__(self) -> str:
         return "the board's web page"

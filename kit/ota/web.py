@@ -65,8 +65,8 @@ class Web:
         """Return what the board tells, empty where it will not, None where nothing answers."""
         try:
             response = self.request("GET", path, **options)
-            return response.json() if response.ok else {}
-        except (BoardError, requests.JSONDecodeError):
+            return dict(response.json()) if response.ok else {}
+        except (BoardError, TypeError, ValueError):  # also what is no JSON, or no object
             return None
 
 

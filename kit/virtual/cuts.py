@@ -21,8 +21,8 @@ import requests
 
 from kit.board.board import Board
 from kit.errors import BoardError, KitError
-from kit.image.app_image import FLASH_BASE
 from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC
+from kit.image.table import FLASH_BASE
 from kit.image.update_image import UpdateImage
 from kit.ota.client import OtaClient
 from kit.ota.info import Info

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.board.board import STORE_SETTINGS
+from kit.board.installation import STORE_SETTINGS
 from kit.image import otadata
 
 BODY = (Path(__file__).parent / "bodies/configs.py").read_text()

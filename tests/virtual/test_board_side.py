@@ -114,7 +114,7 @@ def test_download_mode_is_entered_by_hand(
         asked.append(text)
         wire.press_en()
 
-    monkeypatch.setattr("kit.board.board.print", at_hand, raising=False)
+    monkeypatch.setattr("kit.board.boot_log.print", at_hand, raising=False)
     wire.press_en(boot=True)
     assert far.partitions().used["ota_1"] == 0
     assert asked == ["Press the EN button of the board: it cannot be reset over this port."]
@@ -125,7 +125,7 @@ def test_download_mode_is_entered_by_hand(
 
 
 def test_what_was_read_is_kept_when_nobody_presses_en(far: Board, wire: Wire, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.board.UP_TIMEOUT", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.UP_TIMEOUT", 0.1)
     wire.press_en(boot=True)
     assert far.read(0x10000, 1) == b"\xe9"
     assert far.read(0x8000, 2) == b"\xaa\x50"  # the stub of the first time still runs

@@ -12,7 +12,7 @@ import pytest
 
 import kit
 from kit.board import found
-from kit.board.board import known_urls
+from kit.board.boot_log import known_urls
 from kit.board.control import ask
 from kit.errors import AddressError
 from kit.virtual.names import Names

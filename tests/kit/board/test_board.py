@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.board.board import CORRUPT, Board
+from kit.board.board import Board
+from kit.board.boot_log import CORRUPT
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
 from kit.board.loader import download_mode
@@ -303,7 +304,7 @@ def test_wrong_arguments_are_named(call: Callable[[], object], error: type[KitEr
 
 
 def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.SILENCE", 0.1)
     with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
         Board("loop://").reset()  # pyserial's own: it gives back what it gets
 
@@ -319,7 +320,7 @@ def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pyte
 
 def test_a_board_runs_on_after_a_verb_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch):
     board.ready(2)
-    monkeypatch.setattr("kit.board.board.STORE_SETTINGS", "raise ValueError('{blobs}'[:0])")
+    monkeypatch.setattr("kit.board.installation.STORE_SETTINGS", "raise ValueError('{blobs}'[:0])")
     with pytest.raises(BoardError):
         board.install()
     assert kit.OtaClient(board.url).info()["version"] == "1.0.0"

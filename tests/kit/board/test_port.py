@@ -113,7 +113,7 @@ def test_a_plain_port_is_not_rfc_2217(mute: int):
 
 
 def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.SILENCE", 0.1)
     with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
         Board("loop://").reset()  # pyserial's own: it gives back what it gets
 
@@ -121,7 +121,7 @@ def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
 def test_a_port_without_reset_lines_asks_for_the_button(
     monkeypatch: pytest.MonkeyPatch, mute: int, terminal: tuple[int, str], capsys: pytest.CaptureFixture
 ):
-    monkeypatch.setattr("kit.board.board.UP_TIMEOUT", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.UP_TIMEOUT", 0.1)
     monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     for address in (f"socket://127.0.0.1:{mute}", terminal[1]):
         with pytest.raises(BoardError, match="prints nothing"):
@@ -167,7 +167,7 @@ def test_opening_a_port_leaves_the_lines_alone(uart: Uart, lines: list[tuple[boo
 
 def test_a_port_opens_again(uart: Uart, lines: list[tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch):
     """esptool closes a port when no chip answers; the board is restarted all the same."""
-    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.SILENCE", 0.1)
     monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     with pytest.raises(BoardError, match="charging"):
         Board(f"rfc2217://127.0.0.1:{uart.port}").read(0, 4)

@@ -150,7 +150,7 @@ def test_a_virtual_board_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_cable_without_data(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.board.SILENCE", 0.1)
+    monkeypatch.setattr("kit.board.boot_log.SILENCE", 0.1)
     monkeypatch.setattr("kit.board.loader.ATTEMPTS", 1)
     uart = Uart(0, lambda data: None, lambda dtr, rts: None)  # nothing behind it
     uart.start()
