@@ -1,4 +1,30 @@
-"""A small helper package for learning over-the-air firmware updates on an ESP32 with MicroPython."""
+"""A small helper package for learning over-the-air firmware updates on an ESP32 with MicroPython.
+
+A board:
+    connect          give the board on USB, or the virtual one
+    find             look for boards that run, and what each of them runs
+    preflight        check what a board needs, and name the next step
+    Board            what one does by cable: flash, install, reset, partitions, otadata, ...
+
+An update:
+    build            make an update image: MicroPython and an application
+    new_app          copy the kit's application, to edit it
+    set_constant     change one line of an application
+    read_function    show a function of an application
+    base_image       choose the MicroPython to build on
+    AppImage         take an image apart
+    OtaClient        what one does through the air: login, upload, info, rollback, ...
+
+The flash:
+    PartitionTable   read a partition table, from bytes or CSV
+    compare_schemes  see what fits into the usual partition tables
+
+When it goes wrong:
+    faults           break links, images, flash and power on purpose
+    KitError         the errors of the kit; each names the cause and the next step
+
+More of each: help(kit.connect), or kit.connect? in a notebook.
+"""
 
 import importlib
 
@@ -13,18 +39,22 @@ _HOMES = {
     "read_function": "kit.image.application",
     "base_image": "kit.image.release",
     "AppImage": "kit.image.app_image",
+    "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
-    "OtaClient": "kit.ota.client",
+    "faults": "kit.faults",
     "KitError": "kit.errors",
 }
-__all__ = [*_HOMES, "faults"]
 
 
 def __getattr__(name: str) -> object:
     """Import on first use: the virtual board's child starts with this package and needs none of it (PEP 562)."""
-    if name == "faults":
-        return importlib.import_module("kit.faults")
     if name not in _HOMES:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = importlib.import_module(_HOMES[name])
+    return home if name == "faults" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    """Return what TAB offers. Without `__all__` help(kit) stays as short as the table above."""
+    return [*_HOMES]

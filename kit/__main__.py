@@ -8,10 +8,16 @@ from kit.image.file import save
 from kit.image.release import base_image
 from kit.image.update_image import build
 
+EXAMPLES = """examples:
+  python -m kit build 1.1.0 --app my_app -o update-1.1.0.bin
+  python -m kit base -o base.bin"""
+
 
 def main() -> None:
     """Run one command; an error names its cause on stderr, and the exit status is 1."""
-    parser = argparse.ArgumentParser(prog="python -m kit")
+    parser = argparse.ArgumentParser(
+        prog="python -m kit", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     update = commands.add_parser("build", help="build an update image; by cable it goes to a slot, such as 0x10000")
     update.add_argument("version", metavar="VERSION", help="for instance 1.1.0")

@@ -4,11 +4,10 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import serial
-
-from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, read_boot_log, restarted
+from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
+from kit.board.cable import disturbed
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
 from kit.board.installation import store_settings
@@ -18,8 +17,8 @@ from kit.board.pins import Pin, Pins
 from kit.board.port import open_port
 from kit.board.readiness import make_ready
 from kit.board.records import Records, read_records
-from kit.board.repl import NOT_FLASHED, Repl, raw_repl, restart
-from kit.errors import BoardError, ImageError, KitError
+from kit.board.repl import NOT_FLASHED, Repl, raw_repl
+from kit.errors import BoardError, ImageError
 from kit.image.application import firmware_dir
 from kit.image.schemes import FLASH_SIZE
 from kit.image.table import FLASH_BASE, PartitionTable
@@ -44,6 +43,10 @@ class Board:
 
     def __repr__(self) -> str:
         return f"{'virtual board' if self.is_virtual else 'board'} at {self.address}"
+
+    def __dir__(self) -> list[str]:
+        """Return what TAB offers: what the lessons use; `control` is for the kit itself."""
+        return [name for name in super().__dir__() if name != "control"]
 
     @property
     def is_virtual(self) -> bool:
@@ -85,7 +88,7 @@ class Board:
             (table.slots[0].offset, image.data),
         ]
         with (
-            self.disturbed() as port,
+            disturbed(self.address) as port,
             Progress("flash", sum(len(data) for _, data in files)) as progress,
             download_mode(port, progress.update) as loader,
         ):
@@ -121,7 +124,7 @@ class Board:
         """
         self._check_erase(True, confirm)
         with (
-            self.disturbed() as port,
+            disturbed(self.address) as port,
             download_mode(port) as loader,
             Progress("erase", loader.flash_size) as progress,
         ):
@@ -129,7 +132,7 @@ class Board:
 
     def partitions(self) -> PartitionTable:
         """Read the partition table, and how much of each slot is in use; the board restarts afterwards."""
-        with self.disturbed() as port, download_mode(port) as loader:
+        with disturbed(self.address) as port, download_mode(port) as loader:
             return read_contents(loader.read, loader.flash_size, self.is_virtual)
 
     def otadata(self) -> Records:
@@ -137,7 +140,7 @@ class Board:
 
         A version that has not confirmed itself yet loses its place by this restart, as by any other.
         """
-        with self.disturbed() as port, download_mode(port) as loader:
+        with disturbed(self.address) as port, download_mode(port) as loader:
             return read_records(loader.read)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -148,7 +151,7 @@ class Board:
         """
         if not all(isinstance(value, int) and value >= 0 for value in (offset, size)):
             raise BoardError(f"({offset!r}, {size!r}) is no place in the flash.", "Give two whole numbers from 0 up.")
-        with self.disturbed() as port, download_mode(port) as loader:
+        with disturbed(self.address) as port, download_mode(port) as loader:
             return loader.read(offset, size)
 
     def files(self) -> Files:
@@ -194,7 +197,7 @@ class Board:
             )
         if re.search(NO_PROGRAM, log):
             raise BoardError("There is no program on the board.", NOT_FLASHED)
-        with self.disturbed() as port, raw_repl(port) as repl:
+        with disturbed(self.address) as port, raw_repl(port) as repl:
             yield repl
 
     def ready(self, lesson: int) -> None:
@@ -260,17 +263,3 @@ class Board:
             yield
         finally:
             ask(self.control, "press", pin=pin, held=False)
-
-    @contextmanager
-    def disturbed(self) -> Iterator[serial.SerialBase]:
-        """Open the port for work that stops what runs; start the board again afterwards, also when the work fails."""
-        with open_port(self.address) as port:
-            try:
-                yield port
-            except BaseException:
-                port.close()  # as esptool does when no chip answers
-                with suppress(KitError, OSError), open_port(self.address) as again:  # the first error is to be told
-                    if restart(again):
-                        read_boot_log(self.address, again)
-                raise
-            restarted(self.address, port)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kit.address import NO_PORT, resolve
+from kit.board.cable import disturbed
 from kit.board.connection import board_at
 from kit.board.loader import download_mode
 from kit.board.port import open_port
@@ -78,7 +79,7 @@ def _checks(address: str | None) -> Iterator[Check]:
     with open_port(board.address):
         pass
     yield Check("access", OK, "the port opens")
-    with board.disturbed() as port, download_mode(port) as loader:
+    with disturbed(board.address) as port, download_mode(port) as loader:
         chip = f"{loader.chip}, {loader.flash_size >> 20} MB of flash"
     yield Check("chip", OK, chip)
     try:

@@ -1,6 +1,6 @@
 """Faults made on purpose: links that fail, damaged images, flash that fails, power cuts, and what came of them."""
 
-from importlib import import_module
+import importlib
 
 from kit.faults.client import another_upload as another_upload
 from kit.faults.cuts import every_cut as every_cut
@@ -16,4 +16,9 @@ def __getattr__(name: str) -> object:
     """Import figures on first use: matplotlib is slow to load."""
     if name not in _FIGURES:
         raise AttributeError(f"module 'kit.faults' has no attribute {name!r}")
-    return getattr(import_module(f"kit.figures.{_FIGURES[name]}"), name)
+    return getattr(importlib.import_module(f"kit.figures.{_FIGURES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return what TAB offers: the verbs and nouns, and no inner modules."""
+    return [*_FIGURES, *(name for name, value in globals().items() if callable(value))]

@@ -11,6 +11,7 @@ import pytest
 import kit
 from kit.board.board import Board
 from kit.board.boot_log import CORRUPT
+from kit.board.cable import disturbed
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
 from kit.board.loader import download_mode
@@ -135,7 +136,7 @@ def test_a_blank_board_has_no_partitions(board: Board):
 
 def test_a_damaged_table_is_named_and_left(board: Board):
     board.flash(build("1.0.0", board=board))
-    with board.disturbed() as port, download_mode(port) as loader:
+    with disturbed(board.address) as port, download_mode(port) as loader:
         damaged = b"\x00" + loader.read(0x8000, 0x1000)[1:]
         loader.write([(0x8000, damaged)])
     with pytest.raises(TableError, match=r"partition 0 invalid magic number 0x5000"):
@@ -313,7 +314,7 @@ def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pyte
     def fail(port: object) -> bool:
         raise BoardError("Another error.", "Do something else.")
 
-    monkeypatch.setattr("kit.board.board.restart", fail)
+    monkeypatch.setattr("kit.board.cable.restart", fail)
     with pytest.raises(TableError, match="blank"):
         board.partitions()
 

@@ -1,0 +1,26 @@
+"""Work over the cable that stops what runs on a board."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import serial
+
+from kit.board.boot_log import read_boot_log, restarted
+from kit.board.port import open_port
+from kit.board.repl import restart
+from kit.errors import KitError
+
+
+@contextmanager
+def disturbed(address: str) -> Iterator[serial.SerialBase]:
+    """Open the port for work that stops what runs; start the board again afterwards, also when the work fails."""
+    with open_port(address) as port:
+        try:
+            yield port
+        except BaseException:
+            port.close()  # as esptool does when no chip answers
+            with suppress(KitError, OSError), open_port(address) as again:  # the first error is to be told
+                if restart(again):
+                    read_boot_log(address, again)
+            raise
+        restarted(address, port)
