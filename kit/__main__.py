@@ -15,9 +15,7 @@ EXAMPLES = """examples:
 
 def main() -> None:
     """Run one command; an error names its cause on stderr, and the exit status is 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kit", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser("python -m kit", epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     update = commands.add_parser("build", help="build an update image; by cable it goes to a slot, such as 0x10000")
     update.add_argument("version", metavar="VERSION", help="for instance 1.1.0")

@@ -68,7 +68,8 @@ class Gallery:
             raise KitError("The gallery is empty.", "Record a failure first: with gallery.record('a name'): …")
         from kit.figures.failures import outcome_gallery
 
-        return outcome_gallery(list(self.outcomes.values()), self.is_virtual)
+        rows = [(o.name, o.outcome, o.runs, o.seconds) for o in self.outcomes.values()]
+        return outcome_gallery(rows, self.is_virtual)
 
     def _write_down(self, name: str, before: str, start: float, error: KitError | None = None) -> None:
         info = None

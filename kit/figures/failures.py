@@ -1,10 +1,7 @@
 """What came of failures, and what power cuts leave."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -13,37 +10,35 @@ from matplotlib.patches import Patch
 
 from kit.figures.style import BLUE, GREEN, ORANGE, PALE, PURPLE, RED, seconds_text, titled_figure
 
-if TYPE_CHECKING:
-    from kit.faults.gallery import Outcome
-
 # The words are those of kit.faults: what came of a failure, and what a board starts after a power cut.
-OUTCOME_COLORS = {"refused": BLUE, "old version kept": GREEN, "rolled back": ORANGE}
-OUTCOME_COLORS |= {"new version": PURPLE, "does not serve": RED}
+OUTCOME_COLORS = {"refused": BLUE, "old version kept": GREEN, "rolled back": ORANGE, "new version": PURPLE}
+OUTCOME_COLORS["does not serve"] = RED
 CUT_COLORS = {"old": BLUE, "new": ORANGE, "broken": "black"}
 REGION_COLORS = {"slot": PALE, "otadata": GREEN, "nvs": PURPLE, "vfs": RED}
 COLUMNS = 100  # cells side by side in the heat strip
 BAND, LINE = 2, 8  # height of the mark of the region, and of a line of cells with it and a gap
 
 
-def outcome_gallery(outcomes: Sequence[Outcome], virtual: bool) -> Figure:
-    """Draw a row for each failure: what came of it, what ran afterwards, and the seconds until then."""
+def outcome_gallery(outcomes: Sequence[tuple[str, str, str, float]], virtual: bool) -> Figure:
+    """Draw a row for each failure: its name, what came of it, what ran afterwards, and the seconds until then."""
     height = 1.5 + 0.4 * len(outcomes)
     place = {"left": 0.26, "right": 0.97, "top": 1 - 0.8 / height, "bottom": 0.65 / height, "wspace": 0.03}
     with titled_figure("What came of each failure", virtual, height) as figure:
         cells, bars = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2), gridspec_kw=place)
-        for row, outcome in enumerate(outcomes):
-            color = OUTCOME_COLORS[outcome.outcome]
+        names, _, _, times = zip(*outcomes, strict=True)
+        for row, (_, outcome, runs, seconds) in enumerate(outcomes):
+            color = OUTCOME_COLORS[outcome]
             cells.barh(row, 0.52, height=0.9, color=color, alpha=0.4)
-            cells.text(0.02, row, outcome.outcome, va="center")
-            cells.text(0.56, row, outcome.runs, va="center")
-            bars.barh(row, outcome.seconds, height=0.7, color=color)
-            bars.text(outcome.seconds, row, f" {seconds_text(outcome.seconds)}", va="center")
-        cells.set_yticks(range(len(outcomes)), [outcome.name for outcome in outcomes])
+            cells.text(0.02, row, outcome, va="center")
+            cells.text(0.56, row, runs, va="center")
+            bars.barh(row, seconds, height=0.7, color=color)
+            bars.text(seconds, row, f" {seconds_text(seconds)}", va="center")
+        cells.set_yticks(range(len(outcomes)), names)
         cells.set(xlim=(0, 1), ylim=(len(outcomes) - 0.4, -0.6), xticks=[])
         for x, text in (0.02, "outcome"), (0.56, "ran afterwards"):
             cells.text(x, -0.7, text, fontweight="bold")
         bars.set(xlabel="seconds from upload to serving")
-        bars.set_xlim(0, max(outcome.seconds for outcome in outcomes) * 1.2)
+        bars.set_xlim(0, max(times) * 1.2)
         cells.spines[:].set_visible(False)
         for axes in cells, bars:
             axes.tick_params(axis="y", length=0)

@@ -97,14 +97,13 @@ class Partition:
         """Say what no bootloader or gen_esp32part.py would take of this row."""
         kind, name, place, size = (self.type, self.subtype), repr(self.label), f"0x{self.offset:x}", f"0x{self.size:x}"
         alignment, readonly = ALIGNMENT.get(self.type, SECTOR), self.flags & FLAGS["readonly"]
-        no_otadata = kind == OTADATA and self.size != otadata.SIZE
-        no_nvs = kind == NVS and self.size < NVS_MIN_SIZE
+        whole, least = f"0x{otadata.SIZE:x}", f"0x{NVS_MIN_SIZE:x}"
         problems = {
             f"Partition {name} at {place} is below 0x{FIRST_OFFSET:x}.": self.offset < FIRST_OFFSET,
             f"Offset {place} of {name} is not aligned to 0x{alignment:x}.": self.offset % alignment,
             f"Size {size} of {name} is not aligned to 0x{SECTOR:x}.": self.type == APP and self.size % SECTOR,
-            f"otadata partition must have size 0x{otadata.SIZE:x}, not {size}.": no_otadata,
-            f"nvs partition must have size 0x{NVS_MIN_SIZE:x} or more, not {size}.": no_nvs,
+            f"otadata partition must have size {whole}, not {size}.": kind == OTADATA and size != whole,
+            f"nvs partition must have size {least} or more, not {size}.": kind == NVS and self.size < NVS_MIN_SIZE,
             f"Partition {name} is always written to and cannot be readonly.": readonly and kind in WRITTEN,
             f"Label {name} is not plain ASCII.": not (self.label.isascii() and self.label.isprintable()),
             f"Label {name} is longer than 16 bytes.": len(self.label.encode()) > 16,

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from kit.errors import BoardError
-from kit.ota.info import Info, read_info
+from kit.ota.info import VIRTUAL_CHIP, Info, read_info
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
 from kit.ota.waiting import await_confirmation, await_restart
@@ -152,4 +152,4 @@ class OtaClient:
         )
 
     def _is_virtual(self, info: Info) -> bool:
-        return info.is_virtual if self._virtual is None else self._virtual
+        return info.get("chip") == VIRTUAL_CHIP if self._virtual is None else self._virtual

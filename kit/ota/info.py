@@ -17,11 +17,6 @@ class Info(dict):
     def _repr_html_(self) -> str:
         return html_table(self.items())
 
-    @property
-    def is_virtual(self) -> bool:
-        """Tell whether the board says that it is a virtual one."""
-        return self.get("chip") == VIRTUAL_CHIP
-
 
 def read_info(web: Web) -> Info:
     """Return what the board says of itself.
