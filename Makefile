@@ -27,5 +27,5 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .micropython .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

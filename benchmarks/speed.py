@@ -1,7 +1,7 @@
 """How fast and how small things are. Run it: `.venv/bin/python benchmarks/speed.py` (about three minutes).
 
 Absolute seconds belong to this computer; the ratios, measured side by side in one run, are what to compare. Behind them
-stand the limits that we set ourselves. The firmware's heap needs a real MicroPython: `.ci/micropython` gets one.
+stand the limits that we set ourselves. The firmware's heap needs a real MicroPython, as `make test` brings it.
 """
 
 import contextlib

