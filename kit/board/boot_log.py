@@ -36,13 +36,13 @@ def restarted(address: str, port: serial.SerialBase) -> BootLog:
     return read_boot_log(address, port, UP_TIMEOUT)
 
 
-def read_boot_log(address: str, port: serial.SerialBase, silence: float = SILENCE) -> BootLog:
+def read_boot_log(address: str, port: serial.SerialBase, silence: float | None = None) -> BootLog:
     """Return what a board prints until it is up, and remember the address of its web server.
 
     Args:
-        silence: seconds after which a board that has said nothing will not.
+        silence: seconds after which a board that has said nothing will not; None for SILENCE.
     """
-    log = BootLog(_read_until_up(port, silence).decode("utf-8", "replace"))
+    log = BootLog(_read_until_up(port, silence or SILENCE).decode("utf-8", "replace"))
     if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
         known_urls[address] = found[1]
     return log

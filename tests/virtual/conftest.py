@@ -70,6 +70,15 @@ def micropython_flash() -> bytes:
     return (b"\xff" * 0x1000 + image.base.before_slots() + image.data).ljust(FLASH_SIZE, b"\xff")
 
 
+@pytest.fixture
+def board(start: Callable[..., Running], tmp_path: Path, micropython_flash: bytes) -> Board:
+    """A board with MicroPython and no application."""
+    (tmp_path / "flash.bin").write_bytes(micropython_flash)
+    board = start().board()
+    assert board.reset().endswith(">>> ")
+    return board
+
+
 @pytest.fixture(scope="session")
 def firmware_bin() -> bytes:
     """A file with the layout of a MicroPython release, which starts at flash 0x1000; its app is nameless."""

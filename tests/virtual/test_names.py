@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Zeroconf, ZeroconfServiceTypes
@@ -43,15 +42,6 @@ def address_of(name: str, patience: int = 2000) -> str | None:
     with Zeroconf([LOOPBACK], use_asyncio=False) as zeroconf:
         resolver = AddressResolverIPv4(f"{name}.local.")
         return resolver.parsed_addresses()[0] if resolver.request(zeroconf, patience, DNSQuestionType.QM) else None
-
-
-@pytest.fixture
-def board(start: Callable, tmp_path: Path, micropython_flash: bytes) -> Board:
-    """A board with MicroPython and no application."""
-    (tmp_path / "flash.bin").write_bytes(micropython_flash)
-    board = start().board()
-    board.reset()
-    return board
 
 
 def run(board: Board, code: str) -> None:

@@ -1,7 +1,7 @@
 """What the control side tells of the pins of a running board, and the button that it holds."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,15 +17,6 @@ from kit.virtual.chip import Chip
 from kit.virtual.flash import Flash
 
 BUTTON = "from machine import Pin\nb = Pin(18, Pin.IN, Pin.PULL_UP)"
-
-
-@pytest.fixture
-def board(start: Callable, tmp_path: Path, micropython_flash: bytes) -> Board:
-    """A board with MicroPython and no application."""
-    (tmp_path / "flash.bin").write_bytes(micropython_flash)
-    board = start().board()
-    assert board.reset().endswith(">>> ")
-    return board
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,26 +44,15 @@ def screenshots(request: pytest.FixtureRequest) -> Path | None:
     return folder
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="session", name="wait_until")
-def wait_until_fixture() -> Callable[..., None]:
-    return wait_until
-
-
 class Lesson:
     """A notebook, open in JupyterLab in a browser, its kernel ready. Cells are counted from 0, text included."""
 
-    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+    def __init__(self, driver: webdriver.Chrome, url: str, wait_until: Callable[..., None]) -> None:
         self.driver = driver
+        self.wait_until = wait_until
         driver.get(url)
         panel = "window.jupyterapp?.shell.currentWidget"
-        wait_until(lambda: self.js(f"return {panel}?.sessionContext?.session?.kernel?.status == 'idle'"))
+        self.wait_until(lambda: self.js(f"return {panel}?.sessionContext?.session?.kernel?.status == 'idle'"))
 
     def js(self, script: str, *arguments: object) -> object:
         """Run a script in the page and return its result; a promise is waited for."""
@@ -80,12 +68,12 @@ class Lesson:
     def run_all(self) -> None:
         """Clear the stored outputs, restart the kernel and run every cell, as a learner does from the menus."""
         self.command("notebook:clear-all-cell-outputs")
-        wait_until(self.is_done)
+        self.wait_until(self.is_done)
         assert not any(self.counts()), "stored outputs would be taken for those of this run"
         self.command("notebook:restart-run-all")
-        wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"))
+        self.wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"))
         self.driver.find_element(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept").click()
-        wait_until(self.is_done, 150)
+        self.wait_until(self.is_done, 150)
 
     def counts(self) -> list[int | None]:
         """Execution count of each cell; None for text, and for code that did not run."""
@@ -136,7 +124,7 @@ def environment(home: Path, pace: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, variables: dict[str, str]) -> Iterator[str]:
+def jupyterlab(folder: Path, variables: dict[str, str], wait_until: Callable[..., None]) -> Iterator[str]:
     """Run JupyterLab in `folder`; its URL."""
     runtime = Path(variables["JUPYTER_RUNTIME_DIR"])
     news = Path(variables["JUPYTER_CONFIG_DIR"], NEWS)
@@ -199,7 +187,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(home: Path) -> Iterator[Callable[[], dict[psutil.Process, str]]]:
+def started(home: Path, wait_until: Callable) -> Iterator[Callable[[], dict[psutil.Process, str]]]:
     """Function that finds what runs with the HOME of this test, by command line. At the end nothing may be left."""
 
     def find() -> dict[psutil.Process, str]:
@@ -222,15 +210,17 @@ def started(home: Path) -> Iterator[Callable[[], dict[psutil.Process, str]]]:
 
 
 @pytest.fixture
-def open_lesson(home: Path, started: Callable, programs: tuple[str, str]) -> Iterator[Callable[..., Lesson]]:
+def open_lesson(
+    home: Path, started: Callable, programs: tuple[str, str], wait_until: Callable
+) -> Iterator[Callable[..., Lesson]]:
     """Function that opens a notebook, in a copy of its folder, in JupyterLab; `pace` is KIT_PACE."""
     with contextlib.ExitStack() as stack:
 
         def opened(notebook: Path, pace: str = "0") -> Lesson:
             folder = shutil.copytree(notebook.parent, home / "notebooks", ignore=NO_LESSON)
             variables = environment(home, pace)
-            address = stack.enter_context(jupyterlab(folder, variables))
+            address = stack.enter_context(jupyterlab(folder, variables, wait_until))
             window = stack.enter_context(chromium(*programs, variables))
-            return Lesson(window, f"{address}lab/tree/{notebook.name}?token={TOKEN}")
+            return Lesson(window, f"{address}lab/tree/{notebook.name}?token={TOKEN}", wait_until)
 
         yield opened

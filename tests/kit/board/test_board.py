@@ -22,17 +22,8 @@ from kit.image.partition import Partition
 from kit.image.release import base_image
 from kit.image.table import PartitionTable
 from kit.image.update_image import UpdateImage, build
-from kit.virtual import join
 from kit.virtual.control import register_path
 from kit.virtual.flash import Flash, FlashInUseError
-
-
-@pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    """A blank virtual board of this test's own."""
-    monkeypatch.setenv("KIT_FLASH", str(tmp_path / "flash.bin"))
-    yield kit.connect()
-    join._leases.clear()  # nobody uses it any more, so that it ends
 
 
 def test_connect_says_which_board_and_why(board: Board, capsys: pytest.CaptureFixture):
@@ -302,12 +293,6 @@ def test_wrong_arguments_are_named(call: Callable[[], object], error: type[KitEr
         call()
     assert caught.value.cause
     assert caught.value.advice
-
-
-def test_a_port_where_nothing_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.board.boot_log.SILENCE", 0.1)
-    with pytest.raises(BoardError, match=r"prints nothing\. Check its power"):
-        Board("loop://").reset()  # pyserial's own: it gives back what it gets
 
 
 def test_the_first_error_is_the_one_that_is_told(board: Board, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,6 @@ import kit
 from kit.board.board import Board
 from kit.board.preflight import Check, Preflight, preflight
 from kit.image.update_image import build
-from kit.virtual import join
 from kit.virtual.uart import Uart
 
 CHIP = Check("chip", "ok", "ESP32-D0WD-V3 (revision v3.1), 4 MB of flash")
@@ -18,14 +17,12 @@ CABLE = "For a real board: a USB cable made for data, on Windows and Mac also th
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    """A blank virtual board of this test's own, at the address that counts."""
-    monkeypatch.setenv("KIT_FLASH", str(tmp_path / "flash.bin"))
+def board(board: Board, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """The blank board, on a computer of which nothing special is known."""
     for name in ("JUPYTERHUB_USER", "JUPYTERHUB_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("platform.release", lambda: "6.1.0-18-amd64")
-    yield kit.connect()
-    join._leases.clear()  # nobody uses it any more, so that it ends
+    return board
 
 
 def failed(result: Preflight) -> Check:

@@ -3,20 +3,11 @@ import threading
 
 import pytest
 
-import kit
 from kit.board.board import Board
 from kit.errors import BoardError, RollbackError, UpdateError
 from kit.faults import another_upload, hanging
 from kit.image.update_image import build
 from kit.ota.client import OtaClient
-
-
-@pytest.fixture
-def board() -> Board:
-    """The tests' virtual board, with 1.0.0 on it."""
-    board = kit.connect("virtual")
-    board.ready(2)
-    return board
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import pytest
 
-import kit
 from kit.errors import ImageError, UpdateError
 from kit.faults import damage
 from kit.image.app_image import AppImage
@@ -17,14 +16,6 @@ SLOT = 0x180000
 def image() -> UpdateImage:
     assert is_virtual(None)
     return build("1.1.0")
-
-
-@pytest.fixture(scope="module")
-def board():
-    """The tests' virtual board, with 1.0.0 on it."""
-    board = kit.connect("virtual")
-    board.ready(2)
-    return board
 
 
 DAMAGE = {

@@ -8,14 +8,6 @@ from kit.image.update_image import build
 from kit.ota.client import OtaClient
 
 
-@pytest.fixture
-def board():
-    """The tests' virtual board, with 1.0.0 on it."""
-    board = kit.connect("virtual")
-    board.ready(2)
-    return board
-
-
 def test_outcomes_on_a_board(board):
     outcomes = kit.faults.Gallery(board)
     with kit.faults.Link(board) as link:

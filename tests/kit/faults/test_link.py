@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import kit
 from kit.errors import AddressError, BoardError, KitError, UpdateError
 from kit.faults import Link
 from kit.image.update_image import UpdateImage, build
@@ -16,14 +15,6 @@ from kit.ota.client import OtaClient
 
 SECTOR = 4096
 NOBODY = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def board():
-    """The tests' virtual board, with 1.0.0 on it."""
-    board = kit.connect("virtual")
-    board.ready(2)
-    return board
 
 
 @pytest.fixture(scope="module")
