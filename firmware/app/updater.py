@@ -17,6 +17,9 @@ from micropython import const
 
 _SECTOR = const(4096)
 _ERASE = const(6)  # ioctl of a block device: erase one block
+_TURN = const(4)  # sectors after which others have a turn: LEDs, GET /progress, the watchdog
+_HAS_HASH = const(23)  # in esp_image_header_t: set_boot compares a SHA-256, else a checksum of one byte
+_UNLIKE = "The flash does not hold what was written to it."
 
 
 class Updater:
@@ -45,20 +48,18 @@ class Updater:
             return await self._run(body, size, force, sha256, md5)
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
+        except MemoryError:  # a heap in many pieces may have no place for a buffer
+            advice = "POST to /restart, and send the image again."
+            raise self._failed(UpdateError("BUSY", "The board has no memory left for an update.", advice))
         except UpdateError as error:
             raise self._failed(error)
         finally:
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
 
-    # A heap in many pieces may have no place for them.
     def _take_buffers(self):
         gc.collect()
-        try:
-            self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
-        except MemoryError:
-            advice = "POST to /restart, and send the image again."
-            raise UpdateError("BUSY", "The board has no memory left for an update.", advice)
+        self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")
@@ -85,9 +86,11 @@ class Updater:
 
         self.progress["phase"] = "verify"
         await self._verify(size, digest)
+        if await body.readinto(memoryview(self._buffer)[:1]):
+            raise UpdateError("SPACE", "More bytes came than were announced.")
         self._lap("verify")
         self.progress["phase"] = "commit"
-        self._commit(size)
+        await self._commit(size, digest)
         self._lap("commit")
         self.progress["phase"] = "restart"
         print(f"Update Success: {size} bytes")
@@ -126,7 +129,7 @@ class Updater:
             buffer[index] = 0xFF
         self._lap("receive")
 
-    # writeblocks erases a sector and writes it.
+    # writeblocks erases a sector and writes it. While it does, the network brings the next one.
     async def _write(self, body, size):
         shown = 0
         for offset in range(_SECTOR, size, _SECTOR):
@@ -138,25 +141,36 @@ class Updater:
             if tenth > shown:
                 shown = tenth
                 print(f"Progress: {tenth}0%")
-        if await body.readinto(memoryview(self._buffer)[:1]):
-            raise UpdateError("SPACE", "More bytes came than were announced.")
+            if offset // _SECTOR % _TURN == 0:
+                await asyncio.sleep(0)
 
-    # Read the slot back, and look for the application as the next start will.
+    # Prove from flash what will run: here the application, as the next start does, and the app image by set_boot.
     async def _verify(self, size, digest):
-        view = memoryview(self._buffer)
-        sha = hashlib.sha256(memoryview(self._first)[: min(size, _SECTOR)])
-        for offset in range(_SECTOR, size, _SECTOR):
-            self.target.readblocks(offset // _SECTOR, self._buffer)
-            sha.update(view[: min(_SECTOR, size - offset)])
-            await asyncio.sleep(0)  # GET /progress is answered in between
-        if sha.digest() != digest:
-            raise UpdateError("WRITE", "The flash does not hold what was written to it.")
+        if not self._first[_HAS_HASH] and await self._read_back(size) != digest:
+            raise UpdateError("WRITE", _UNLIKE)
         try:
             start, length = slot.check(self._read, size, self._buffer)
         except slot.SlotError as error:
-            raise UpdateError("ACTIVATE", f"The image cannot be started: {error}.")
+            raise await self._refusal(f"The image cannot be started: {error}.", size, digest)
         if start + length < size:  # as where a form has fields behind the file
             raise UpdateError("SPACE", f"The image ends after {start + length} of {size} bytes.")
+
+    async def _refusal(self, message, size, digest):
+        """Return the error that fits: the image's where the slot holds what came, else the flash's."""
+        if await self._read_back(size) == digest:
+            return UpdateError("ACTIVATE", message)
+        return UpdateError("WRITE", _UNLIKE)
+
+    async def _read_back(self, size):
+        """Return the SHA-256 of what the slot holds, the first sector from its buffer."""
+        sha = hashlib.sha256(memoryview(self._first)[: min(size, _SECTOR)])
+        view = memoryview(self._buffer)
+        for offset in range(_SECTOR, size, _SECTOR):
+            self.target.readblocks(offset // _SECTOR, self._buffer)
+            sha.update(view[: min(_SECTOR, size - offset)])
+            if offset // _SECTOR % _TURN == 0:
+                await asyncio.sleep(0)
+        return sha.digest()
 
     # Read from the slot, the first sector from its buffer.
     def _read(self, offset, buf):
@@ -166,28 +180,31 @@ class Updater:
         if held < len(view):
             self.target.readblocks(0, view[held:], offset + held)
 
-    def _commit(self, size):
+    async def _commit(self, size, digest):
         try:
             self.target.writeblocks(0, self._first, 0)  # erased before any other write
             self.target.readblocks(0, self._buffer)
             if self._buffer != self._first:
-                raise UpdateError("WRITE", "The flash does not hold what was written to it.")
-            self._set_boot()
+                raise UpdateError("WRITE", _UNLIKE)
+            refusal = self._set_boot()
+            if refusal:
+                raise await self._refusal(refusal, size, digest)
         except Exception:
             self.target.ioctl(_ERASE, 0)
+            self._keep_running()
             raise
         self.progress["written"] = size
 
     def _set_boot(self):
+        """Make the slot the boot slot; return what speaks against it, None if nothing does."""
         try:
             self._keep_running()
             self.target.set_boot()
-            if slot.state(self.target) == slot.NEW:  # with another state it would run without probation, or not at all
-                return
-            self._keep_running()
         except OSError as error:
-            raise UpdateError("ACTIVATE", f"The board does not take the image: {error.args[-1]}.")
-        raise UpdateError("ACTIVATE", "The flash does not hold the record that names the image.")
+            return f"The board does not take the image: {error.args[-1]}."
+        if slot.state(self.target) != slot.NEW:  # it would run without probation, or not at all
+            return "The flash does not hold the record that names the image."
+        return None
 
     # Where otadata names a slot that the bootloader refused, set_boot would write over the record of the running one,
     # and a version that fails would have nothing to go back to.
