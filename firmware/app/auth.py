@@ -101,20 +101,26 @@ def is_token(token):
 
 def token_of(request):
     """Return the token in a request's header or cookie, or an empty text."""
-    header = request.headers.get("Authorization", "")
-    return header[7:].strip() if header.startswith("Bearer ") else request.cookies.get("token", "")
+    scheme, value = _credentials(request)
+    return value if scheme == "bearer" else request.cookies.get("token", "")
 
 
 def is_basic(request):
     """Tell whether a request carries HTTP Basic credentials of the user admin. Raises HttpError as check_password."""
-    header = request.headers.get("Authorization", "")
-    if not header.startswith("Basic "):
+    scheme, value = _credentials(request)
+    if scheme != "basic":
         return False
     try:
-        user, _, password = binascii.a2b_base64(header[6:]).decode().partition(":")
+        user, _, password = binascii.a2b_base64(value).decode().partition(":")
     except ValueError:
         return False
     if user != "admin":
         return False
-    check_password(password, request.client_addr[0])
+    check_password(password, request.client.address)
     return True
+
+
+def _credentials(request):
+    """Return the scheme in small letters, and what belongs to it."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower(), value.strip()

@@ -16,6 +16,8 @@ class File:
 
     async def readinto(self, view):
         """Fill as much of `view` as the file has; return the number of bytes, 0 at its end or if the client is gone."""
+        if not self.left:
+            return 0
         n = await self._client.readinto(view[: min(len(view), self.left)])
         self.left -= n
         return n
@@ -23,10 +25,11 @@ class File:
 
 async def open_file(client):
     """Return the file, of whatever field, in the form that a client sends. Raises UpdateError if there is none."""
-    head = bytearray(min(_HEAD, client.left))
-    if not await client.readinto(memoryview(head)):
+    length = min(_HEAD, client.left)
+    head = await client.whole(length)
+    if len(head) < max(length, 1):
         raise UpdateError("ABORT", "The upload ended before its file began.")
-    head = bytes(head).lstrip(b"\r\n")
+    head = head.lstrip(b"\r\n")
     at = head.lower().find(b"filename=")
     start = head.find(b"\r\n\r\n", at) + 4
     if at < 0 or start < 4:

@@ -40,7 +40,7 @@ def _page(content, status=200, headers=(), **texts):
 def index(info, is_logged_in):
     """Return the first page, to log in or to upload; `info` is what GET /info answers.
 
-    Like the other two functions it returns what microdot takes for an answer: body, status, headers.
+    Like the other two functions it returns an answer: body, status, headers.
     """
     return _page(_read("/info.html") + _read("/upload.html" if is_logged_in else "/login.html"), **info)
 
@@ -54,7 +54,7 @@ def message(message, advice, status=200, headers=()):
 
 
 def file(path):
-    """Return the style or the script, which microdot sends in pieces of 1 kB and closes. No other file has a path."""
+    """Return the style or the script, an open file that the server sends in pieces. No other file has a path."""
     # no-cache: after an update a browser must not keep the old one.
     headers = {"Content-Type": _TYPES[path] + "; charset=UTF-8", "Cache-Control": "no-cache"}
     return _open(path, "rb"), 200, headers

@@ -28,8 +28,9 @@ async def start_on_probation(chosen):
 # Return once the board answers at its own address.
 async def start(chosen):
     await wifi.connect(chosen)
+    web.app.hosts = ["localhost"] + chosen.get("hosts", []) + [wifi.hostname().lower()]
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
-    web.app.serving = asyncio.create_task(web.app.start_server(port=PORT))
+    web.app.serving = asyncio.create_task(web.app.run(PORT))
     while not await _answers():
         await asyncio.sleep(0.1)
 

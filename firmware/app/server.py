@@ -1,218 +1,247 @@
-"""microdot 2.7 bent to a board's needs; each bend says why."""
+"""A web server for a board: few clients, and of each of them no more in memory than 4 kB, whatever it sends.
+
+These are 1 kB received and not read yet, 1 kB of a form or of what is read, 1 kB of its head's values, and objects.
+"""
 
 import asyncio
+import gc
+import io
 import json
+import sys
+import time
 
+import client as connection
+from client import ANY, Client
 from errors import HttpError
-from microdot import Microdot, Request, Response
 from micropython import const
+from request import Request
 
-SECONDS = 10  # that a body may stall, that an answer may take to go out, and that a body is discarded
-HEAD_SECONDS = 5
-_HEAD = const(4096)  # bytes
-_CLIENTS = const(6)  # of 10 sockets: one listens, one client may wait, and two at a time are about to come or go
-_ANY = const(1 << 30)
-_SMALL = const(1024)  # bytes of a form
-_SURPLUS_SECONDS = 0.05
-_LEAVING_SECONDS = 0.05  # of one that was answered: a browser opens the next connection at once
+HEAD_SECONDS = 5  # that a head may take, and an open connection wait for the next one
+ANYONE, TOKEN, PASSWORD = const(0), const(1), const(2)  # who may ask: the last also by the password, as HTTP Basic
+
+_CLIENTS = const(6)  # of 10 sockets: one listens, one is for the board's own request, two for those who come or go
+_WAITING = const(2)
+_PIECE = const(1024)  # bytes of an answer, at a time
+_BACKLOG = const(8)  # as many as are left of lwIP's 10, where nobody is connected
+_REQUESTS = const(100)  # over one connection
+_LOOK = 0.2  # seconds between two looks at who is late
+_PATIENCE = 1  # seconds that a newcomer waits for a place
 _NONSENSE_SECONDS = 1  # for a client of which nobody knows what more it sends
-_GONE = (OSError, EOFError, asyncio.TimeoutError)  # MicroPython has no builtin TimeoutError
+_GONE = (OSError, EOFError, asyncio.CancelledError)
+
+_REASONS = """
+200 OK
+303 See Other
+400 Bad Request
+401 Unauthorized
+403 Forbidden
+404 Not Found
+405 Method Not Allowed
+409 Conflict
+411 Length Required
+413 Content Too Large
+414 URI Too Long
+415 Unsupported Media Type
+422 Unprocessable Content
+429 Too Many Requests
+431 Request Header Fields Too Large
+500 Internal Server Error
+"""
 
 
-# microdot would read bodies of up to 16 kB itself, without a limit in time and before anybody has logged in.
-Request.max_body_length = float("-inf")
-Request.max_readline = _HEAD  # microdot: 2 kB
+class Server:
+    """Handlers stand in a dict by method and path, as "GET /info". They take a request and return the answer: a dict, a
+    text or an open file, or one of them with a status, or with status and headers.
 
-
-class Client:
-    """A connection and the one request that comes over it.
-
-    Handlers read the body, of which `left` bytes are still to come. The client is idle, and can be evicted, until its
-    head is complete, while a form is awaited, and again once it was answered.
+    `admit(request, who)` raises HttpError for who may not ask. What it and the handlers raise `refuse(request, error)`
+    turns into an answer. `cookies` are the names of those that they look at, `hosts` the names of the board in small
+    letters, the last one its hostname.
     """
 
-    def __init__(self, reader, writer):
-        self.left = 0
-        self.task = asyncio.current_task()
-        self.is_idle = True
-        self._reader = reader
-        self._writer = writer
-        self._data = b""  # received, and not read yet
-        self._waits = False  # for "100 Continue"
-
-    async def serve(self, app):
-        """Answer the request."""
-        request = None
-        if await asyncio.wait_for(self._receive_head(), HEAD_SECONDS):
-            request = await self._request(app)
-            response = await app.dispatch_request(request)  # microdot answers 400 to None
-        else:
-            response = Response("Request header fields too large", 431)
-        await asyncio.wait_for(response.write(self._writer), SECONDS)
-        self.is_idle = True
-        # Closing with unread data would reset the connection, and the client might lose the answer.
-        if self.left:
-            await asyncio.wait_for(self._discard(), SECONDS if request else _NONSENSE_SECONDS)
-
-    # microdot alone would take lines of any length and wait for them for ever.
-    async def _receive_head(self):
-        while b"\r\n\r\n" not in self._data:
-            if len(self._data) == _HEAD:
-                self.left = _ANY
-                return False
-            piece = await self._reader.read(_HEAD - len(self._data))
-            if not piece:
-                raise EOFError
-            self._data += piece
-        self.is_idle = False  # at once: by the time the caller goes on it might have been evicted
-        return True
-
-    async def _request(self, app):
-        """Return the request, None where it makes no sense: microdot answers 400 to that."""
-        self.left = _ANY
-        try:
-            request = await Request.create(app, self, self._writer, self._writer.get_extra_info("peername"))
-        except (ValueError, IndexError):
-            return None
-        if request is None or request.content_length < 0:
-            return None
-        if "Transfer-Encoding" not in request.headers:  # chunked is refused; its length is not known
-            self.left = request.content_length
-        # microdot does not answer `Expect: 100-continue`, and curl then waits a second.
-        self._waits = request.headers.get("Expect", "").lower() == "100-continue"
-        request.max_content_length = request.content_length  # microdot: 16 kB. The updater knows better what fits
-        request.g.client = self
-        return request
-
-    async def readline(self):
-        """Return the next line of the head; for microdot."""
-        line, _, self._data = self._data.partition(b"\r\n")
-        return line
-
-    async def readinto(self, view):
-        """Fill as much of `view` as the body has; return the number of bytes, 0 at its end or if the client is gone."""
-        n, seconds = min(len(view), self.left), SECONDS
-        if not self.left:  # nothing comes any more, unless the client sends more than it has announced
-            n, seconds = min(len(view), 1), _SURPLUS_SECONDS
-            self.left = n * _ANY
-        try:
-            if self._waits:
-                await self._writer.awrite(b"HTTP/1.1 100 Continue\r\n\r\n")
-                self._waits = False
-            await asyncio.wait_for(self._fill(view[:n]), seconds)
-        except _GONE:
-            self.left = n = 0
-        return n
-
-    def unread(self, data):
-        """Put back what was read last."""
-        self._data = data + self._data
-        self.left += len(data)
-
-    async def _discard(self):
-        view = memoryview(bytearray(1024))
-        while self.left:
-            await self._fill(view[: min(len(view), self.left)])
-
-    async def _fill(self, view):
-        done = 0
-        while done < len(view):
-            got = await self._receive(view[done:])
-            if got == 0:
-                raise EOFError
-            done += got or 0  # None: nothing was there yet
-        self.left -= done
-
-    async def _receive(self, view):
-        if not self._data:
-            return await self._reader.readinto(view)
-        n = min(len(view), len(self._data))
-        view[:n] = self._data[:n]
-        self._data = self._data[n:]
-        return n
-
-
-async def fields(request):
-    """Return the fields of a body of up to 1 kB, {} where it has none: a dict of JSON, or a MultiDict of a form.
-
-    What it is shows in itself, as curl calls every body a form. No page from elsewhere can send one: see Origin below.
-    """
-    client = request.g.client
-    if not 0 < client.left <= _SMALL:
-        return {}
-    data = bytearray(client.left)
-    client.is_idle = True  # a part of a form, like a part of a head, holds no place
-    length = await client.readinto(memoryview(data))
-    client.is_idle = False
-    if length < len(data):
-        return {}
-    text = bytes(data).strip()
-    try:
-        return json.loads(text.decode()) if text.startswith(b"{") else request._parse_urlencoded(text)
-    except (ValueError, RuntimeError):  # no JSON, or nested too deep
-        return {}
-
-
-class Server(Microdot):
-    """microdot with few clients at a time, whose bodies have any length: handlers read them from `request.g.client`.
-
-    Handlers stand in a dict by method and path, as "GET /info". `admit` raises HttpError for who may not ask for one of
-    these. What it and the handlers raise `refuse` turns into an answer.
-    """
-
-    def __init__(self, handlers, admit, refuse):
-        super().__init__()
-        self.handlers = handlers
+    def __init__(self, admit, refuse):
+        self.handlers = {}  # method and path: (who may ask, function)
+        self.cookies = ()
+        self.hosts = ("localhost",)
+        self.arrivals = 0  # connections so far
         self._admit = admit
         self._refuse = refuse
-        self._clients = []  # the oldest first
-        self._open = 0  # connections, those that were evicted and still have to close too
+        self._clients = []  # that have a place, the oldest first
+        self._waiting = 0
+        self._listener = None
 
-    # microdot keeps a compiled pattern and more for each path: 4 kB of memory for ours, none of which is a pattern.
-    def find_route(self, request):
-        method = "GET" if request.method == "HEAD" else request.method
-        request.g.name = f"{method} {request.path}"
-        if request.g.name in self.handlers:
-            request.url_args = {}
-            return self._answer, "", None
-        is_known = any(known.split(" ")[1] == request.path for known in self.handlers)
-        return 405 if is_known else 404, "", None
+    def on(self, name, who=TOKEN):
+        """Return a decorator, which makes a function the handler of a method and path such as "GET /info"."""
 
-    async def _answer(self, request):
+        def add(function):
+            self.handlers[name] = (who, function)
+            return function
+
+        return add
+
+    async def run(self, port):
+        """Serve until cancelled."""
         try:
-            # A browser says which page a request comes from; others say nothing.
-            origin = request.headers.get("Origin")
-            if origin and origin.split("//")[-1] != request.headers.get("Host"):
-                raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
-            if "Transfer-Encoding" in request.headers:
-                raise HttpError(411, "LENGTH_REQUIRED", "The body comes without its size.", "Send a Content-Length.")
-            self._admit(request)
-            return await self.handlers[request.g.name](request)
+            while True:
+                if self._listener is None or self._listener.task.done():  # as where memory was short
+                    gc.collect()  # closes its socket
+                    self._listener = await asyncio.start_server(self._arrive, "0.0.0.0", port, _BACKLOG)
+                await asyncio.sleep(_LOOK)
+                self._look()
+        finally:
+            self.stop()
+
+    # Not in `run`, which never ends, and so would hold the last of them for good.
+    def _look(self):
+        now = time.ticks_ms()
+        for client in self._clients:
+            client.look_at(now)
+
+    def stop(self):
+        """Close every connection."""
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+        for client in self._clients:
+            client.task.cancel()
+
+    async def _arrive(self, stream, _):
+        self.arrivals += 1
+        client = Client(stream)
+        try:
+            if await self._get_place(client):
+                await self._serve(client)
+        except _GONE:
+            pass
+        except MemoryError:
+            print("A client was sent away: it takes more memory than there is.")
+        finally:
+            if client in self._clients:
+                self._clients.remove(client)
+            await stream.wait_closed()
+
+    async def _get_place(self, client):
+        """Wait for a place, and tell whether there is one; the oldest idle client makes room."""
+        if self._waiting == _WAITING:  # the board has no sockets for more
+            return False
+        end = time.ticks_add(time.ticks_ms(), _PATIENCE * 1000)
+        self._waiting += 1
+        try:
+            while len(self._clients) >= _CLIENTS and not self._evict():
+                if time.ticks_diff(time.ticks_ms(), end) > 0:
+                    return False
+                await asyncio.sleep(_PATIENCE / 20)
+        finally:
+            self._waiting -= 1
+        self._clients.append(client)
+        return True
+
+    def _evict(self):
+        for client in self._clients:
+            if client.is_idle:
+                self._clients.remove(client)
+                client.task.cancel()
+                return True
+        return False
+
+    async def _serve(self, client):
+        for number in range(1, _REQUESTS + 1):
+            client.is_idle = True
+            client.allow(HEAD_SECONDS)
+            request, seconds = Request(client, self.cookies), connection.SECONDS
+            try:
+                await request.read()
+                client.is_idle = False
+                client.allow(None)
+                result = await self._result(request)
+            except HttpError as error:  # of the head: nobody knows what more comes
+                client.left, seconds = ANY, _NONSENSE_SECONDS
+                result = error.body(), error.status, error.headers
+            # A body that was not read, or not even sent, could be taken for the next request.
+            keeps_open = not client.left and request.keeps_open and number < _REQUESTS
+            client.is_idle = True
+            await self._answer(request, result, keeps_open)
+            if client.left:
+                await client.discard(seconds)
+            if not keeps_open:
+                return
+
+    async def _result(self, request):
+        try:
+            self._check(request)
+            who, handler = self._handler(request)
+            self._admit(request, who)
+            return await handler(request)
         except HttpError as error:
             return self._refuse(request, error)
+        except MemoryError:
+            raise
+        except Exception as error:
+            sys.print_exception(error)
+            advice = "Look at the serial port."
+            return self._refuse(request, HttpError(500, "INTERNAL", "The board has made a mistake.", advice))
 
-    async def handle_request(self, reader, writer):
-        client = Client(reader, writer)
-        self._clients.append(client)
-        self._open += 1
-        try:
-            if self._open == _CLIENTS + 1:  # of a burst one waits: the board has no sockets for more
-                await asyncio.sleep(_LEAVING_SECONDS)
-            self._evict()
-            if client in self._clients:
-                await client.serve(self)
-        except _GONE + (asyncio.CancelledError,):
-            pass
-        finally:
-            self._open -= 1
-            if client in self._clients:
-                self._clients.remove(client)
-            await writer.aclose()
+    def _check(self, request):
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        if host and not self._is_ours(host.lower()):  # DNS rebinding: a page at a name that leads to this board
+            advice = f"Use its address, {self.hosts[-1]}.local, or put the name into the setting hosts."
+            raise HttpError(403, "BAD_HOST", "The board does not know itself by this name.", advice)
+        # A browser says which page a request comes from; others say nothing.
+        if origin and origin.split("//")[-1] != host:
+            raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
+        if "transfer-encoding" in request.headers:
+            request.client.left = ANY
+            request.client.waits_for_100 = False
+            raise HttpError(411, "LENGTH_REQUIRED", "The body comes without its size.", "Send a Content-Length.")
 
-    # The oldest idle ones go; a newcomer is idle too.
-    def _evict(self):
-        for client in list(self._clients):
-            if len(self._clients) > _CLIENTS and client.is_idle:
-                self._clients.remove(client)
-                if client.task is not asyncio.current_task():
-                    client.task.cancel()
+    def _is_ours(self, host):
+        name, _, port = host.rpartition(":") if ":" in host and not host.endswith("]") else (host, "", "")
+        if port.strip("0123456789"):
+            return False
+        if name.startswith("[") and name.endswith("]"):
+            return not name[1:-1].strip("0123456789abcdef:.")
+        if name.count(".") == 3 and not name.strip("0123456789."):
+            return True
+        name = name[:-1] if name.endswith(".") else name
+        return name in self.hosts or name == self.hosts[-1] + ".local"
+
+    def _handler(self, request):
+        """Return who may ask for it, and the function."""
+        method = "GET" if request.method == "HEAD" else request.method
+        found = self.handlers.get(f"{method} {request.path}")
+        if found:
+            return found
+        methods = [name.split(" ")[0] for name in self.handlers if name.split(" ")[1] == request.path]
+        if not methods:
+            raise HttpError(404, "NOT_FOUND", "There is nothing at this address.", "Begin at the address /.")
+        allowed = ", ".join(methods + ["HEAD"] * ("GET" in methods))
+        headers = {"Allow": allowed}
+        raise HttpError(405, "BAD_METHOD", f"This address takes {allowed} only.", "Use one of them.", headers)
+
+    async def _answer(self, request, result, keeps_open):
+        if not isinstance(result, tuple):
+            result = (result,)
+        body, status, headers = result + (200, {})[len(result) - 1 :]
+        kind = "text/plain; charset=UTF-8"
+        if isinstance(body, dict):
+            body, kind = json.dumps(body), "application/json"
+        if isinstance(body, str):
+            body = io.BytesIO(body.encode())
+        with body:
+            lines = {"Content-Type": kind, "Content-Length": body.seek(0, 2)}
+            lines["Connection"] = "keep-alive" if keeps_open else "close"
+            lines.update(headers)
+            piece = _head(status, lines)
+            is_wanted = request.method != "HEAD" and not body.seek(0)
+            if is_wanted and len(piece) < _PIECE:  # a small answer is one packet
+                piece += body.read(_PIECE - len(piece))
+            while piece:
+                await request.client.send(piece)
+                piece = is_wanted and body.read(_PIECE)
+
+
+def _head(status, lines):
+    reason = _REASONS.partition(f"\n{status} ")[2].partition("\n")[0]
+    head = f"HTTP/1.1 {status} {reason}\r\n"
+    for name in lines:
+        head += f"{name}: {lines[name]}\r\n"
+    return (head + "\r\n").encode()

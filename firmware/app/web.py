@@ -14,14 +14,11 @@ import wifi
 from errors import HttpError, UpdateError
 from esp32 import Partition
 from ota import Ota
-from server import Server, fields
+from server import ANYONE, PASSWORD, Server
 
 _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
-_BASIC = ("POST /update", "GET /progress")
-
-for_anyone = ["GET /", "GET /style.css", "GET /ota.js", "GET /info", "POST /login"]
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
 about = image.describe(ota.running)
@@ -29,6 +26,46 @@ _started = time.time()
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
+def load(name):
+    """Return a module that is seldom needed, and forget it: in between it takes no memory."""
+    __import__(name)
+    return sys.modules.pop(name)
+
+
+for _name in ("fields", "led", "multipart", "page", "rollback", "updater"):
+    load(_name)  # a mistake in it ends this start, before the version is confirmed
+
+
+# An upload may bring the password itself, and its token lasts until its end.
+def _admit(request, who):
+    token = auth.token_of(request)
+    is_uploader = request.path == "/progress" and ota.is_busy() and token == ota.token
+    if who == ANYONE or is_uploader or (who == PASSWORD and auth.is_basic(request)) or auth.is_token(token):
+        return
+    advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
+    # A browser would then ask for the password by itself, in a box over the page. Where it uploads it sends an Origin.
+    takes_basic = request.path == "/update" and who == PASSWORD
+    takes_basic = takes_basic and not _is_browser(request) and "origin" not in request.headers
+    offers = 'Basic realm="esp32-ota", Bearer' if takes_basic else "Bearer"
+    raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": offers})
+
+
+def _refuse(request, error):
+    if _is_browser(request):
+        return load("page").message(error.message, error.advice, error.status, error.headers)
+    return error.body(), error.status, error.headers
+
+
+def _is_browser(request):
+    return request.says("accept", "text/html")
+
+
+# The line above a handler says what it answers to, and who may ask: without a second word only who has a token.
+app = Server(_admit, _refuse)
+app.cookies = ("token",)
+
+
+@app.on("GET /info", ANYONE)
 async def info(request):
     target = ota.target
     state, cause = slot.state(ota.running), machine.reset_cause()
@@ -52,46 +89,21 @@ async def info(request):
     }
 
 
-def _is_browser(request):
-    return "text/html" in request.headers.get("Accept", "")
-
-
-def load(name):
-    """Return a module that is seldom needed, and forget it: in between it takes no memory."""
-    __import__(name)
-    return sys.modules.pop(name)
-
-
-for _name in ("led", "multipart", "page", "rollback", "updater"):
-    load(_name)  # a mistake in it ends this start, before the version is confirmed
-
-
-def _refuse(request, error):
-    if _is_browser(request):
-        return load("page").message(error.message, error.advice, error.status, error.headers)
-    return error.body(), error.status, error.headers
-
-
-# What is not open to anyone needs a token. An upload may bring the password itself, and its token lasts until its end.
-def _admit(request):
-    name, token = request.g.name, auth.token_of(request)
-    is_uploader = name == "GET /progress" and ota.is_busy() and token == ota.token
-    is_basic = name in _BASIC and auth.is_basic(request)
-    if not (name in for_anyone or is_uploader or is_basic or auth.is_token(token)):
-        advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
-        raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": "Bearer"})
-
-
+@app.on("GET /", ANYONE)
+@app.on("GET /update")
 async def index(request):
     return load("page").index(await info(request), auth.is_token(auth.token_of(request)))
 
 
+@app.on("GET /style.css", ANYONE)
+@app.on("GET /ota.js", ANYONE)
 async def file(request):
     return load("page").file(request.path)
 
 
+@app.on("POST /login", ANYONE)
 async def login(request):
-    auth.check_password((await fields(request)).get("password"), request.client_addr[0])
+    auth.check_password((await load("fields").read(request)).get("password"), request.client.address)
     token = auth.new_token()
     # Without Max-Age: the browser keeps it, so that /progress works until an upload ends. The board knows its time.
     cookie = f"token={token}; Path=/; HttpOnly; SameSite=Strict"
@@ -101,13 +113,15 @@ async def login(request):
 
 
 # The password proves once more who asks: a token may have been left in a browser.
+@app.on("POST /password")
 async def change_password(request):
-    asked = await fields(request)
-    auth.check_password(asked.get("password"), request.client_addr[0])
+    asked = await load("fields").read(request)
+    auth.check_password(asked.get("password"), request.client.address)
     auth.set_password(asked.get("new"))
     return {"message": "The password was changed. Log in again."}
 
 
+@app.on("POST /restart")
 async def restart(request):
     if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
@@ -115,25 +129,30 @@ async def restart(request):
     return {"message": "The board restarts."}
 
 
+@app.on("POST /rollback")
 async def roll_back(request):
     answer = load("rollback").select(ota)
     _restart_soon()
     return answer
 
 
+@app.on("GET /config")
+@app.on("PUT /config")
 async def config(request):
     return await load("config").answer(request)
 
 
+@app.on("GET /progress", PASSWORD)
 async def progress(request):
     return ota.progress
 
 
+@app.on("POST /update", PASSWORD)
 async def update(request):
     body, size, sha256, md5 = await _announced(request)
     if not ota.is_busy():
         ota.token = auth.token_of(request) or None
-    receiving = load("updater").Updater(ota).receive(body, size, request.args.get("force") == "1", sha256, md5)
+    receiving = load("updater").Updater(ota).receive(body, size, request.query.get("force") == "1", sha256, md5)
     result = await load("led").show(receiving, ota.progress, *pins)
     _restart_soon()
     if _is_browser(request):
@@ -147,8 +166,9 @@ async def _announced(request):
     """Return where the image is read from, its size, and the SHA-256 and MD5 that are announced, None without."""
     if not auth.is_password_set():
         raise UpdateError("PASSWORD", "The default password was never changed.")
-    body, sha256, md5 = request.g.client, request.headers.get("Content-Digest", ""), request.headers.get("x-MD5")
-    if (request.content_type or "").lower().startswith("multipart/"):
+    headers = request.headers
+    body, sha256, md5 = request.client, headers.get("content-digest", ""), headers.get("x-md5")
+    if headers.get("content-type", "").lower().startswith("multipart/"):
         body, sha256 = await load("multipart").open_file(body), ""
     _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
     try:
@@ -175,24 +195,3 @@ async def _restart():
     print("Rebooting...")
     await asyncio.sleep(1)
     machine.reset()
-
-
-app = Server(
-    {
-        "GET /": index,
-        "GET /style.css": file,
-        "GET /ota.js": file,
-        "GET /info": info,
-        "POST /login": login,
-        "POST /password": change_password,
-        "POST /restart": restart,
-        "POST /rollback": roll_back,
-        "GET /config": config,
-        "PUT /config": config,
-        "GET /progress": progress,
-        "GET /update": index,
-        "POST /update": update,
-    },
-    _admit,
-    _refuse,
-)

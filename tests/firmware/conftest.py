@@ -99,12 +99,8 @@ def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Interpreter:
     """A real MicroPython with everything as .mpy."""
-    import microdot
-
     folder = tmp_path_factory.mktemp("mpy")
-    library = Path(microdot.__file__).parent
     write_compiled(folder, modules())
-    write_compiled(folder, {f"microdot/{name}": library / f"{name}.py" for name in ("__init__", "microdot")})
     write_compiled(folder, {path.stem: path for path in (HERE / "chip/micropython").glob("*.py")})
     shutil.copytree(WWW, folder / "www")
     return Interpreter("micropython", (micropython, "-X", f"heapsize={HEAP}"), (folder,))
@@ -183,6 +179,7 @@ class Board:
         self._reader.start()
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.headers["Connection"] = "close"  # a connection that is kept open holds a place
 
     def _read(self) -> None:
         for line in self._process.stdout:
@@ -248,9 +245,11 @@ class Board:
             assert time.monotonic() < end, self.output()
 
     def connect(self, *lines: str, data: bytes = b"") -> socket.socket:
-        """Open a connection and send a head, if there are lines, and a part of a body."""
+        """Open a connection and send a head, if there are lines, with a Host, and a part of a body."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         if lines:
+            first, *others = lines
+            lines = (first, f"Host: 127.0.0.1:{self.port}", "Connection: close", *others)
             connection.sendall("\r\n".join((*lines, "", "")).encode() + data)
         return connection
 

@@ -84,21 +84,22 @@ def test_heap(bare, release: BaseImage, make_flash, serve, record_property: Call
     image = for_a_chip("1.1.0", release).data
     board = serve(bare, make_flash(slot_0=for_a_chip("1.0.0", release).data), stored, 0x10000, 0, body="start")
     board.log_in(PASSWORD)
-    heap = [heap_at_rest(board, "before")]
+    heap = [heap_at_rest(board, 0)]
     for number in range(10):
         sent = {"data": image} if number % 2 else {"data": None, "files": {"image": image}}
         assert board.update(**sent).status_code == 200, board.output()
-        heap.append(heap_at_rest(board, str(number)))
+        heap.append(heap_at_rest(board, number + 1))
     record_property("heap", heap)  # for benchmarks/
     assert heap[0] < HEAP
     # A collection that takes a leftover on the stack for a pointer keeps one object; what an upload leaves adds up.
     assert min(heap[-3:]) <= min(heap[1:4]) + 64, heap
 
 
-def heap_at_rest(board, name: str) -> int:
-    assert board.get(f"/heap?name={name}").status_code == 200
-    board.wait_for(f"HEAP {name} ")
-    return int(board.output().partition(f"HEAP {name} ")[2].split()[0])
+def heap_at_rest(board, number: int) -> int:
+    """Bytes in use once nobody is connected, for the `number`th time."""
+    assert board.get("/heap").status_code == 200
+    board.wait_for(f"HEAP {number} ")
+    return int(board.output().partition(f"HEAP {number} ")[2].split()[0])
 
 
 def test_a_real_chip_refuses_a_stand_in(bare, release: BaseImage, make_flash, serve) -> None:

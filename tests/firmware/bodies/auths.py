@@ -15,9 +15,10 @@ HERE, ELSEWHERE = "192.168.1.2", "192.168.1.3"
 
 class Request:
     def __init__(self, authorization="", token=""):
-        self.headers = {"Authorization": authorization}
+        self.headers = {"authorization": authorization}
         self.cookies = {"token": token}
-        self.client_addr = (HERE, 50000)
+        self.client = self
+        self.address = HERE
 
 
 def basic(text):

@@ -1,6 +1,7 @@
 # Runs on CPython and on MicroPython.
 """The whole application on a loopback port."""
 
+import asyncio
 import gc
 
 import _chip
@@ -14,6 +15,7 @@ SALT = b"0123456789abcdef"
 
 _open = []  # connections
 _most = 0  # of them at once
+_peak = 0  # bytes of heap that were in use
 
 
 def serve(port, *options):
@@ -33,6 +35,7 @@ def serve(port, *options):
         "key": "virtual-password",  # its password
         "trial": 30.0,  # seconds for new settings to connect
         "held": -1,  # GPIO of the button that is held
+        "watch": 0,  # 1: look again and again how much of the heap is in use
     }
     for option in options:
         name, _, value = option.partition("=")
@@ -40,6 +43,7 @@ def serve(port, *options):
     _chip.running = int(values["running"])
     _chip.ssid, _chip.password = values["network"], values["key"]
     import auth
+    import client
     import config
     import main
     import self_test
@@ -59,14 +63,13 @@ def serve(port, *options):
     nvs.commit()
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
     main._FEED_SECONDS = values["feed"]
-    server.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
+    client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
         web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
     if values["broken"]:
         del web.app.handlers["GET /info"]
-    web.app.handlers["GET /inside"] = inside
-    web.for_anyone.append("GET /inside")
-    handle = web.app.handle_request
+    web.app.on("GET /inside", server.ANYONE)(inside)
+    handle = web.app._arrive
 
     async def count(reader, writer):
         global _most
@@ -77,16 +80,33 @@ def serve(port, *options):
         finally:
             _open.remove(writer)
 
-    web.app.handle_request = count
+    web.app._arrive = count
+    if values["watch"]:
+        feed = main._feed_watchdog
+
+        async def feed_and_watch():
+            web.watching = asyncio.create_task(_watch())
+            await feed()
+
+        main._feed_watchdog = feed_and_watch
     if slot.is_unconfirmed():
         watchdog.start()
     main.run()
+
+
+async def _watch():
+    global _peak
+    while True:
+        gc.collect()
+        _peak = max(_peak, gc.mem_alloc())
+        await asyncio.sleep(0.01)
 
 
 async def inside(request):
     """What only a test wants to know."""
     gc.collect()
     return {
+        "peak": _peak,
         "heap": gc.mem_alloc(),
         "watched": _chip.watched,
         "timers": [ms for ms, _, _ in _chip.alarms],

@@ -32,18 +32,20 @@ def serve(port, stored_password, running, restarts=1):
         if not int(restarts):
             web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
 
-        async def show(name):
+        shown = []
+
+        async def show():
             while web.app._clients:
                 await asyncio.sleep(0.01)
-            print("HEAP", name, _allocated() - before)
+            print("HEAP", len(shown), _allocated() - before)
+            shown.append(1)
 
+        @web.app.on("GET /heap", sys.modules["server"].ANYONE)
         async def heap(request):
             """Print, once nobody is served, how many bytes of the heap boot files, file system and application take."""
-            web.showing = asyncio.create_task(show(request.args["name"]))
+            web.showing = asyncio.create_task(show())
             return ""
 
-        web.app.handlers["GET /heap"] = heap
-        web.for_anyone.append("GET /heap")
         run(main)
 
     asyncio.run = run_on_port

@@ -26,17 +26,68 @@ gc.mem_free = gc.mem_alloc = lambda: 100_000
 sys.print_exception = lambda error: traceback.print_exception(error, file=sys.stdout)
 
 
-async def readinto(self, view):
-    data = await self.read(len(view))
-    view[: len(data)] = data
-    return len(data)
+class Socket:
+    """What of a connection MicroPython's stream shows: reading without waiting."""
+
+    def __init__(self, reader):
+        self._reader = reader
+
+    def readinto(self, view):
+        """Return the number of bytes, None where none has come yet."""
+        if not (self._reader._buffer or self._reader.at_eof()):
+            return None
+        data = bytes(self._reader._buffer[: len(view)])
+        del self._reader._buffer[: len(view)]
+        self._reader._maybe_resume_transport()
+        view[: len(data)] = data
+        return len(data)
 
 
-async def wait_closed(self):
-    """On MicroPython nothing can go wrong here any more."""
+class Stream:
+    """extmod/asyncio/stream.py: one object for reading and for writing."""
+
+    def __init__(self, reader, writer):
+        self.s = Socket(reader)
+        self._reader, self._writer = reader, writer
+        self.read, self.readline, self.get_extra_info = reader.read, reader.readline, writer.get_extra_info
+        self.write, self.drain, self.close = writer.write, writer.drain, writer.close
+
+    async def readinto(self, view):
+        data = await self._reader.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    async def wait_closed(self):
+        """Close the socket; nothing can go wrong here any more."""
+        self._writer.close()
 
 
-asyncio.StreamReader.readinto = readinto
-asyncio.StreamWriter.wait_closed = wait_closed
+class Server:
+    """`task` ends with the server."""
+
+    def __init__(self, server):
+        self._server = server
+        self.task = asyncio.create_task(server.serve_forever())
+
+    def close(self):
+        self.task.cancel()
+
+
+async def start_server(call, host, port, backlog=5):
+    async def serve(reader, writer):
+        stream = Stream(reader, writer)
+        await call(stream, stream)
+
+    return Server(await start_host_server(serve, host, port, backlog=backlog))
+
+
+async def open_connection(host, port):
+    stream = Stream(*await open_host_connection(host, port))
+    return stream, stream
+
+
+start_host_server, asyncio.start_server = asyncio.start_server, start_server
+open_host_connection, asyncio.open_connection = asyncio.open_connection, open_connection
 time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000
+time.ticks_add = lambda ticks, ms: ticks + ms
 time.ticks_diff = lambda end, start: end - start
