@@ -1,9 +1,11 @@
-"""POST /update over HTTP: asyncio, microdot and the updater, on both interpreters."""
+"""POST /update over HTTP: asyncio, our server and the updater, on both interpreters."""
 
 import base64
 import hashlib
+import json
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -388,3 +390,18 @@ def test_truncated_headers(board, image_file: Path, assert_refused) -> None:
         assert_refused(board.update(data[:length]), status, error)
     assert board.records() == UNTOUCHED
     assert board.update(data).json()["slot"] == "ota_1"
+
+
+def test_over_a_flash_that_costs_nothing(compiled, make_flash, serve, large, record_property) -> None:
+    """What it takes is for benchmarks/: seconds by phase and in all, and of a server that only receives."""
+    data, took = large("1.1.0").data, []
+    for options in ((f"password={PASSWORD}", "restarts=0"), ("sink",)):
+        board = serve(compiled, make_flash(slot_0=large("1.0.0").data), *options, body="free_flash")
+        if "sink" not in options:
+            board.log_in(PASSWORD)
+        for _ in range(5):
+            started = time.perf_counter()
+            answer = board.update(data)
+            took.append([time.perf_counter() - started, answer.json().get("seconds")])
+            assert answer.status_code == 200
+    record_property("seconds", json.dumps({"sectors": len(data) // 4096, "updates": took[:5], "received": took[5:]}))
