@@ -12,8 +12,8 @@ import pytest
 
 from kit import new_app
 from kit.errors import BoardError, UpdateError
-from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO
+from kit.update_image import UpdateImage, build
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +92,8 @@ def test_a_dropped_upload_leaves_the_old_version(installed, newer: UpdateImage, 
     ota.login()
     where = urlsplit(installed.http)
     with socket.create_connection((where.hostname, where.port)) as connection:
-        head = (
-            f"POST /update HTTP/1.1\r\nContent-Length: {newer.size}\r\nAuthorization: Bearer {ota._web.token}\r\n\r\n"
-        )
+        head = f"POST /update HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {newer.size}\r\n"
+        head += f"Authorization: Bearer {ota._web.token}\r\n\r\n"
         connection.sendall(head.encode() + newer.data[: int(newer.size * share)])
     wait_until(lambda: ota.progress()["error"] == "UPDATE_ERROR_ABORT")
     assert versions(installed) == ("1.0.0", "ota_0", "VALID")
