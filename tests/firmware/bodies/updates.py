@@ -2,6 +2,7 @@
 """The updater: what it takes, what it refuses, and what a power cut leaves."""
 
 import hashlib
+import json
 import os
 
 import _appimage
@@ -144,6 +145,27 @@ def orders_versions_as_semver_does():
         assert error_of(UpdateError, image.check_version, older, newer).name == "UPDATE_ERROR_VERSION"
         assert error_of(UpdateError, image.check_version, older, older).name == "UPDATE_ERROR_VERSION"
     image.check_version("0.0.1", "")  # what runs was not built by the kit
+
+
+def takes_versions_as_the_kit_does(path):
+    """In the app descriptor a version has 32 bytes, with the NUL that ends it."""
+    with open(path) as file:
+        versions = json.load(file)
+
+    def read(version):
+        head = bytearray(image.HEAD)
+        head[0x20:0x24] = b"\x32\x54\xcd\xab"
+        data = version.encode()[:32]
+        head[VERSION : VERSION + len(data)] = data
+        return image.descriptor(head)["version"]
+
+    for version in versions["good"]:
+        image.check_version(read(version), "")
+        assert read(version) == version
+    for version in versions["bad"]:
+        error = error_of(UpdateError, image.check_version, read(version), "")
+        assert error.name == "UPDATE_ERROR_VERSION", version
+        image.check_version("0.0.1", read(version))  # the kit has not built what runs
 
 
 def test_refuses_sizes(path):
