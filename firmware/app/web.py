@@ -4,9 +4,9 @@ import asyncio
 import binascii
 import gc
 import sys
-import time
 
 import auth
+import clock
 import image
 import machine
 import slot
@@ -25,7 +25,6 @@ for_anyone = ["GET /", "GET /style.css", "GET /ota.js", "GET /info", "POST /logi
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
 about = image.describe(ota.running)
-_started = time.time()
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
@@ -47,7 +46,7 @@ async def info(request):
         "rssi": wifi.rssi(),
         "ip": wifi.ip(),
         "hostname": wifi.hostname(),
-        "uptime": int(time.time() - _started),
+        "uptime": clock.seconds(),
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
 
