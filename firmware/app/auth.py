@@ -75,9 +75,10 @@ def check_password(password, address):
 
 def set_password(password):
     """Make a text the OTA password, and forget every token. Raises HttpError for what cannot be one."""
-    if not (isinstance(password, str) and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
-        advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own."
-        raise HttpError(400, "BAD_PASSWORD", "This password is too short, too long, or the default one.", advice)
+    is_text = isinstance(password, str) and settings.is_plain(password)
+    if not (is_text and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
+        advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own, without control characters."
+        raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + hash_password(password, salt))
     _tokens.clear()
