@@ -28,6 +28,8 @@ def where(make_image) -> tuple[int, int]:
         "test_refuses_a_plain_micropython",
         "test_refuses_a_length_beyond_the_slot",
         "test_reads_through_the_window",
+        "test_keeps_what_it_has_read",
+        "test_cannot_be_written",
     ],
 )
 def test_slot(function: str, interpreter, make_flash: Callable[..., Path], where: tuple[int, int]) -> None:

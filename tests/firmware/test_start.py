@@ -61,6 +61,7 @@ def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> Non
     assert (info["name"], info["version"], info["chip"], info["running"]) == ("esp32-ota", "1.0.0", "ESP32", "ota_0")
     assert info["sketch_size"] == old.size
     assert "mDNS: http://esp32-ota-0110.local" in board.output().splitlines()
+    assert int(board.output().partition("READS ")[2].split()[0]) in range(100, 300)  # of blocks, to load everything
 
     board.log_in(PASSWORD)
     answer = board.update(new.data, headers={"x-MD5": new.md5})
