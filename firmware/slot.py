@@ -16,6 +16,7 @@ import vfs
 from esp32 import Partition
 from micropython import const
 
+BOOT_FILES = const(2)  # number of the interface between boot files and applications; the first one had none
 SECTOR = const(4096)
 _BLOCK = const(512)  # of the application's littlefs
 _KEPT = const(8)  # blocks in memory while modules are loaded
@@ -159,10 +160,14 @@ def roll_back():
         machine.reset()
 
 
-def start():
-    """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError."""
+def start(feed):
+    """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError.
+
+    feed: feeds the watchdog; a slow flash makes these steps long.
+    """
     partition = Partition(Partition.RUNNING)
     offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))
+    feed()
     window = Window(partition, offset, length)
     window.keep(_KEPT)
     vfs.mount(vfs.VfsLfs2(window), "/app", readonly=True)
@@ -171,5 +176,6 @@ def start():
     sys.path.insert(0, "/app")
     import main
 
+    feed()
     window.keep(1)
     main.run()
