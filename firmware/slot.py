@@ -143,7 +143,7 @@ def state(partition):
             otadata.readblocks(sector, record, 0)
             seq, _, word, crc = struct.unpack("<I20sII", record)
             right = binascii.crc32(struct.pack("<I", seq), 0xFFFFFFFF) == crc
-            if right and (seq - 1) % slots == partition.info()[1] - _OTA_0 and seq > found[0]:
+            if right and slots and (seq - 1) % slots == partition.info()[1] - _OTA_0 and seq > found[0]:
                 found = (seq, word)
     return found[1]
 

@@ -37,7 +37,7 @@ async def info(request):
         "build": about["build"],
         "chip": "ESP32 (virtual)" if image.is_virtual() else "ESP32",
         "running": ota.running.info()[4],
-        "boot": Partition(Partition.BOOT).info()[4],
+        "boot": ota.boot(),
         "next": target and target.info()[4],
         "image_state": _STATES[state] if state < len(_STATES) else "UNDEFINED",
         "sketch_size": _size,
