@@ -45,6 +45,9 @@ class Updater:
             return await self._run(body, size, force, sha256, md5)
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
+        except MemoryError:
+            advice = "POST to /restart, and send the image again."
+            raise self._failed(UpdateError("BUSY", "The board has no memory left for an update.", advice))
         except UpdateError as error:
             raise self._failed(error)
         finally:
@@ -54,11 +57,7 @@ class Updater:
     # A heap in many pieces may have no place for them.
     def _take_buffers(self):
         gc.collect()
-        try:
-            self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
-        except MemoryError:
-            advice = "POST to /restart, and send the image again."
-            raise UpdateError("BUSY", "The board has no memory left for an update.", advice)
+        self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")

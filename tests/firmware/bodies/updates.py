@@ -127,6 +127,23 @@ def test_no_memory_for_buffers_is_a_refusal_like_others(path):
     send(path)
 
 
+def test_memory_that_ends_in_the_middle_is_a_refusal_like_others(path):
+    """Wherever that is, and what comes next works."""
+
+    def fail(*arguments):
+        raise MemoryError
+
+    for name in ("judge", "check_version", "writeblocks", "check", "set_boot"):
+        restart()
+        place = {"check": slot, "judge": image, "check_version": image}.get(name, web.ota.target)
+        works = getattr(place, name)
+        setattr(place, name, fail)
+        assert refused(path) == ("BUSY", 409), name
+        setattr(place, name, works)
+        assert not is_bootable(OTA_1)
+    send(path)
+
+
 def test_refuses_the_same_and_older_versions(path):
     assert refused(path, patch={VERSION: b"1.0.0\0"}) == ("VERSION", 409)
     assert refused(path, patch={VERSION: b"0.9.9\0"}) == ("VERSION", 409)
