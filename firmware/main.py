@@ -7,17 +7,20 @@ import starts
 import watchdog
 
 try:
-    if slot.is_unconfirmed():
-        watchdog.start()
+    watchdog.start()
     starts.count()
-    slot.start()
+    slot.start(watchdog.feed)
 except slot.SlotError as error:
     print(f"No application was started: {error}.")
     starts.leave()
 except KeyboardInterrupt:
-    starts.clear()  # somebody is here: this start did not fail
+    starts.forget()  # somebody is here: this start did not fail
     raise
-except Exception as error:
+except SystemExit:  # it asks for a soft reset
+    raise
+except BaseException as error:  # asyncio's CancelledError is no Exception
     sys.print_exception(error)
-    slot.roll_back()
     starts.again()
+finally:
+    if not slot.is_unconfirmed():
+        watchdog.feed_by_timer()  # the REPL comes next

@@ -16,8 +16,10 @@ import vfs
 from esp32 import Partition
 from micropython import const
 
+BOOT_FILES = const(2)  # number of the interface between boot files and applications; the first one had none
 SECTOR = const(4096)
 _BLOCK = const(512)  # of the application's littlefs
+_KEPT = const(8)  # blocks in memory while modules are loaded
 _MAGIC = b"APP1"
 _COLLECT_EVERY = const(16384)  # bytes allocated: what stays then stays together, and leaves the heap in one piece
 
@@ -33,7 +35,8 @@ class SlotError(Exception):
     """There is no application that could be started; the text says why."""
 
 
-# littlefs asks for 32 to 128 bytes at a time, and never across the end of a block (lfs_bd_read): one block is kept.
+# littlefs asks for 32 to 128 bytes at a time, and never across the end of a block (lfs_bd_read). For each file it walks
+# through the same few blocks again: a start needs 200 reads of the flash with eight of them kept, and 1,900 with one.
 class Window:
     """Read-only block device over `length` bytes of a partition from the sector boundary `start` on."""
 
@@ -41,15 +44,24 @@ class Window:
         self._partition = partition
         self._start = start
         self._count = length // _BLOCK
-        self._cache = bytearray(_BLOCK)
-        self._cached = -1
+        self.keep(1)
+
+    def keep(self, blocks):
+        """Hold so many blocks in memory from now on."""
+        self._cache = memoryview(bytearray(blocks * _BLOCK))
+        self._kept = [-1] * blocks  # which ones
+        self._next = 0  # to be replaced
 
     def readblocks(self, block, buf, offset=0):
-        if block != self._cached:
-            self._cached = -1
-            self._partition.readblocks(0, self._cache, self._start + block * _BLOCK)
-            self._cached = block
-        buf[:] = self._cache[offset : offset + len(buf)]
+        if block not in self._kept:
+            place = self._next
+            self._kept[place] = -1
+            piece = self._cache[place * _BLOCK : (place + 1) * _BLOCK]
+            self._partition.readblocks(0, piece, self._start + block * _BLOCK)
+            self._kept[place] = block
+            self._next = (place + 1) % len(self._kept)
+        start = self._kept.index(block) * _BLOCK + offset
+        buf[:] = self._cache[start : start + len(buf)]
 
     def writeblocks(self, block, buf, offset=0):
         raise OSError(30)  # EROFS
@@ -131,7 +143,7 @@ def state(partition):
             otadata.readblocks(sector, record, 0)
             seq, _, word, crc = struct.unpack("<I20sII", record)
             right = binascii.crc32(struct.pack("<I", seq), 0xFFFFFFFF) == crc
-            if right and (seq - 1) % slots == partition.info()[1] - _OTA_0 and seq > found[0]:
+            if right and slots and (seq - 1) % slots == partition.info()[1] - _OTA_0 and seq > found[0]:
                 found = (seq, word)
     return found[1]
 
@@ -148,14 +160,22 @@ def roll_back():
         machine.reset()
 
 
-def start():
-    """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError."""
+def start(feed):
+    """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError.
+
+    feed: feeds the watchdog; a slow flash makes these steps long.
+    """
     partition = Partition(Partition.RUNNING)
     offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))
-    vfs.mount(vfs.VfsLfs2(Window(partition, offset, length)), "/app", readonly=True)
+    feed()
+    window = Window(partition, offset, length)
+    window.keep(_KEPT)
+    vfs.mount(vfs.VfsLfs2(window), "/app", readonly=True)
     gc.threshold(_COLLECT_EVERY)
     sys.path.insert(0, "/app/lib")
     sys.path.insert(0, "/app")
     import main
 
+    feed()
+    window.keep(1)
     main.run()

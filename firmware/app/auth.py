@@ -3,8 +3,8 @@
 import binascii
 import hashlib
 import os
-import time
 
+import clock
 import settings
 from errors import HttpError
 
@@ -19,8 +19,8 @@ _MOST_FAILURES = 5
 _LOCKED_SECONDS = 600
 _MOST_ADDRESSES = 16
 
-_tokens = {}  # token: time at which it ends
-_failures = {}  # address: (wrong passwords in a row, time at which they are forgotten)
+_tokens = {}  # token: second of clock.py at which it ends
+_failures = {}  # address: (wrong passwords in a row, second at which they are forgotten)
 
 
 def is_password_set():
@@ -54,12 +54,12 @@ def _is_password(password):
 
 def check_password(password, address):
     """Raise HttpError unless a text is the OTA password, or if this address has been wrong five times in a row."""
-    now = time.time()
+    now = clock.seconds()
     count, end = _failures.get(address, (0, 0))
     if end <= now:
         count = 0
     if count >= _MOST_FAILURES:
-        left = int(end - now) + 1
+        left = end - now
         raise HttpError(429, "LOCKED_OUT", "Too many wrong passwords.", f"Wait {left} s.", {"Retry-After": str(left)})
     _failures.pop(address, None)
     if not _is_password(password):
@@ -75,9 +75,10 @@ def check_password(password, address):
 
 def set_password(password):
     """Make a text the OTA password, and forget every token. Raises HttpError for what cannot be one."""
-    if not (isinstance(password, str) and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
-        advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own."
-        raise HttpError(400, "BAD_PASSWORD", "This password is too short, too long, or the default one.", advice)
+    is_text = isinstance(password, str) and settings.is_plain(password)
+    if not (is_text and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
+        advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own, without control characters."
+        raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + hash_password(password, salt))
     _tokens.clear()
@@ -88,13 +89,13 @@ def new_token():
     while len(_tokens) >= _MOST_TOKENS:
         del _tokens[min(_tokens, key=_tokens.get)]
     token = binascii.hexlify(os.urandom(16)).decode()
-    _tokens[token] = time.time() + LIFETIME
+    _tokens[token] = clock.seconds() + LIFETIME
     return token
 
 
 def is_token(token):
     """Tell whether a token is known and not over."""
-    now = time.time()
+    now = clock.seconds()
     # all of them, always
     return any([_is_same(token.encode(), known.encode()) and end > now for known, end in _tokens.items()])  # noqa: C419
 

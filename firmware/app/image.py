@@ -10,6 +10,8 @@ HEAD = const(288)
 _CHIP_ESP32 = const(0)
 _DESCRIPTOR = const(0x20)
 _DESCRIPTOR_MAGIC = const(0xABCD5432)
+_LONGEST = const(31)  # characters of a version: a NUL ends it
+_WORD = const("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-")
 _STAND_IN = "kit-stand-in"  # project of the image that the kit makes where no real one can be had
 
 
@@ -20,7 +22,7 @@ def is_virtual():
 
 def _text(head, offset, length):
     raw = bytes(head[offset : offset + length]).split(b"\0")[0]
-    return "".join(chr(c) for c in raw if 32 <= c < 127)
+    return "".join(chr(c) if 32 <= c < 127 else "?" for c in raw)
 
 
 def descriptor(head):
@@ -58,21 +60,30 @@ def judge(head, size):
     return found
 
 
+# The grammar of https://semver.org without build metadata, in what an app descriptor holds; kit.build() has the same.
+def _is_number(text):
+    return text == "0" or (text[:1] != "0" and text != "" and not text.strip("0123456789"))
+
+
+def _is_word(text):
+    return _is_number(text) or (text.strip("0123456789") != "" and not text.strip(_WORD))
+
+
 # https://semver.org, 11: numbers before words, numbers by value, a pre-release before its release. None: not so built
 def _key(version):
-    core, _, pre = version.split("+")[0].partition("-")
-    try:
-        major, minor, patch = [int(number) for number in core.split(".")]
-        words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in pre.split(".")]
-    except ValueError:
+    core, dash, pre = version.partition("-")
+    numbers, words = core.split("."), pre.split(".") if dash else []
+    is_core = len(numbers) == 3 and all(map(_is_number, numbers))
+    if not is_core or not all(map(_is_word, words)) or len(version) > _LONGEST:
         return None
-    return major, minor, patch, not pre, words
+    keys = [(0, int(word), "") if _is_number(word) else (1, 0, word) for word in words]
+    return [int(number) for number in numbers], not dash, keys
 
 
 def check_version(version, running):
     """Raise UPDATE_ERROR_VERSION unless `version` is newer than the running one. Both: MAJOR.MINOR.PATCH[-pre]."""
     new, old = _key(version), _key(running)
     if new is None:
-        raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH.")
+        raise UpdateError("VERSION", "The image has no version of the form MAJOR.MINOR.PATCH[-PRERELEASE].")
     if old and new <= old:  # where what runs was not built by the kit anything may follow it
         raise UpdateError("VERSION", f"Version {version} is not newer than the running {running}.")

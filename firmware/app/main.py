@@ -3,6 +3,7 @@
 import asyncio
 
 import auth
+import clock
 import image
 import slot
 import starts
@@ -44,6 +45,7 @@ async def _main():
 async def _feed_watchdog():
     while True:
         watchdog.feed()
+        clock.seconds()
         await asyncio.sleep(_FEED_SECONDS)
 
 

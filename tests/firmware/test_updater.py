@@ -28,6 +28,11 @@ def test_versions(interpreter, make_flash: Callable[..., Path]) -> None:
     expect_pass(interpreter.run("updates", "orders_versions_as_semver_does", make_flash()))
 
 
+def test_kit_and_board_take_the_same_versions(interpreter, make_flash: Callable[..., Path]) -> None:
+    versions = Path(__file__).parents[1] / "versions.json"
+    expect_pass(interpreter.run("updates", "takes_versions_as_the_kit_does", make_flash(), versions))
+
+
 @pytest.mark.parametrize("record", [PENDING_VERIFY, NEW])
 def test_unconfirmed(record: tuple, interpreter, make_flash: Callable[..., Path], image_file: Path) -> None:
     expect_pass(interpreter.run("updates", "refuses_while_unconfirmed", make_flash(record), image_file))

@@ -243,6 +243,11 @@ def test_change_of_password(interpreter, make_flash, serve, image_file: Path, as
     assert (wrong.status_code, wrong.text) == (401, "Invalid password!")
     for new in ("short", "admin123", "x" * 65, ""):
         assert_refused(board.post("/password", data=change | {"new": new}, **cookie), 400, "BAD_PASSWORD")
+    for bad in ("\ud800", "\udfff", "\0", "\n", "\x7f", "\x85", "\u2028", "\u202e"):
+        for new in (bad + "12345678", "12345678" + bad, bad * 8):
+            assert_refused(board.post("/password", json=change | {"new": new}, **cookie), 400, "BAD_PASSWORD")
+    for new in (None, 5, True, ["x" * 8], {"x": 8}):
+        assert_refused(board.post("/password", json=change | {"new": new}, **cookie), 400, "BAD_PASSWORD")
     assert_refused(board.update(image_file.read_bytes()), 403, "UPDATE_ERROR_PASSWORD")
     assert board.post("/password", data=change, **cookie).status_code == 200
     assert_refused(board.update(image_file.read_bytes()), 401, "UNAUTHORIZED")  # every token is forgotten
@@ -250,6 +255,18 @@ def test_change_of_password(interpreter, make_flash, serve, image_file: Path, as
     board.log_in(PASSWORD)
     assert board.update(image_file.read_bytes()).status_code == 200
     assert PASSWORD not in board.output()
+
+
+def test_half_a_pair_of_surrogates_is_no_password(interpreter, make_flash, serve) -> None:
+    """JSON can hold one, UTF-8 cannot."""
+    board = serve(interpreter, make_flash())
+    board.log_in("admin123")
+    for half in ("\ud800", "admin123\udfff"):
+        change = {"password": half, "new": PASSWORD}
+        assert board.post("/password", json=change, headers=board.bearer).status_code == 401
+        assert board.post("/login", json={"password": half}).status_code == 401
+    assert "Traceback" not in board.output()
+    board.log_in("admin123")
 
 
 def test_restart(board, image_file: Path, assert_refused) -> None:

@@ -1,6 +1,7 @@
 # Runs on CPython and on MicroPython.
 """Starts in a row: the boot files, with a bootloader and applications of our own."""
 
+import asyncio
 import sys
 
 import _appimage
@@ -10,13 +11,15 @@ import _otadata
 import slot
 import starts
 import watchdog
+from _time import Time
 from _upload import otadata
 from esp32 import NVS, Partition
 
 OTA_0, OTA_1, SLOT = 0x10000, 0x190000, 0x180000
 OTADATA, NVS_OFFSET, NVS_SIZE = 0xD000, 0x9000, 0x4000
 SECTOR, NVS_SUBTYPE = 4096, 2
-POWER_ON, WATCHDOG, SOFT = 1, 3, 5  # reset causes
+POWER_ON, HARD, WATCHDOG, SOFT = 1, 2, 3, 5  # reset causes
+FIVE_MINUTES = 300
 
 
 class Vfs:
@@ -32,7 +35,28 @@ class Vfs:
 slot.vfs = Vfs()
 
 
-# What an application does at its start.
+class OurTime(Time):
+    def pass_by(self, seconds):
+        """Let time pass; the application's loop feeds the watchdog every 5 s."""
+        for _ in range(seconds // 5):
+            self.ms += 5_000
+            watchdog.feed()
+
+
+starts.time = time = OurTime()
+cause = POWER_ON  # of the next start: somebody presses EN unless a reset came first
+
+
+def reset(its_cause):
+    global cause
+    cause = its_cause
+    raise _chip.Reset
+
+
+_chip.reset = reset
+
+
+# What an application does at its start. Those that come to their self-test do all else after it has begun.
 
 
 def good():
@@ -48,9 +72,18 @@ def crashing():
     raise ValueError("a bug")
 
 
+def cancelled():
+    raise asyncio.CancelledError
+
+
 def hanging():
-    """As seen from outside: a watchdog ends it."""
-    _chip.reset(WATCHDOG)
+    """As seen from outside: the watchdog ends it."""
+    reset(WATCHDOG)
+
+
+def panicking():
+    """So does machine.reset, for all that the chip tells."""
+    reset(HARD)
 
 
 def interrupted():
@@ -58,7 +91,29 @@ def interrupted():
 
 
 def cut_off():
+    """EN does the same."""
     raise _chip.PowerCut
+
+
+def deaf():
+    starts.note(starts.DEAF)
+    reset(HARD)
+
+
+def asked():
+    starts.note(starts.RESTART)
+    reset(HARD)
+
+
+def after(seconds, end):
+    """Come to the self-test, live on for some time, and end."""
+
+    def run():
+        starts.clear()
+        time.pass_by(seconds)
+        end()
+
+    return run
 
 
 def set_record(number, seq, state):
@@ -90,22 +145,25 @@ def bootloader():
     _chip.running = next(address for address in ((OTA_0, OTA_1), (OTA_1, OTA_0))[first] if is_bootable(address))
 
 
-def start(run_0, run_1=None, cause=POWER_ON):
+def start(run_0, run_1=None, soft=False):
     """Do one start; return the number of the slot whose application ran, None if none did, and how it ended."""
+    global cause
     ran = []
 
     def run():
         ran.append(int(_chip.running == OTA_1))
         (run_0, run_1)[ran[0]]()
 
-    _chip.reset_cause = cause
-    if cause != SOFT:
+    _chip.reset_cause, cause = SOFT if soft else cause, POWER_ON
+    if not soft:
         bootloader()
         if Partition.find(Partition.TYPE_DATA, NVS_SUBTYPE):
             _nvs.open_partition(NVS_OFFSET, NVS_SIZE)
     sys.modules["main"] = type("main", (), {"run": staticmethod(run)})
     sys.modules.pop("boot_main", None)
-    starts._counts = False
+    starts.previous, starts._stage, starts._since = 0, None, None
+    watchdog._wdt = watchdog._timer = None
+    del _chip.alarms[:]
     try:
         __import__("boot_main")
         end = "REPL"
@@ -122,15 +180,90 @@ def life(n, *runs):
 CRASH_0, RESET_0, RESET_1 = (0, "REPL"), (0, "Reset"), (1, "Reset")
 LEFT, STAYED = (None, "Reset"), (None, "REPL")
 
+# Starts one after the other, and how many failures the one behind them finds. It is the rule of starts.py as a table.
+HISTORIES = [
+    ([crashing], 1),
+    ([cancelled], 1),
+    ([crashing] * 3, 3),
+    ([hanging] * 3, 3),
+    ([panicking] * 3, 3),  # or it resets itself: it never comes to its self-test
+    ([deaf], 1),
+    ([after(60, crashing)] * 3, 3),
+    ([after(60, hanging)] * 3, 3),
+    ([after(60, deaf)] * 3, 3),
+    ([after(FIVE_MINUTES - 5, hanging)] * 2, 2),
+    ([crashing, hanging, after(60, crashing)], 3),
+    # somebody is there
+    ([cut_off] * 9, 0),
+    ([after(60, cut_off)] * 9, 0),
+    ([interrupted] * 9, 0),
+    ([good] * 9, 0),
+    ([crashing, crashing, interrupted], 0),
+    # power and EN forget nothing
+    ([crashing, cut_off, crashing, cut_off, cut_off], 2),
+    ([crashing, after(60, cut_off), hanging, after(60, cut_off), after(60, deaf)], 3),
+    # what looks alike to the chip
+    ([after(60, panicking)] * 9, 0),
+    ([after(60, asked)] * 9, 0),
+    ([asked] * 9, 0),
+    ([hanging, after(60, panicking)], 1),
+    # five minutes
+    ([crashing, crashing, after(FIVE_MINUTES, cut_off)], 0),
+    ([crashing, crashing, after(3600, cut_off)], 0),  # as while it waits for Wi-Fi
+    ([after(FIVE_MINUTES, end) for end in (crashing, hanging, deaf, panicking, crashing)], 0),
+    ([crashing, after(FIVE_MINUTES, crashing), crashing], 1),
+    ([crashing, after(FIVE_MINUTES - 5, cut_off)], 1),
+]
 
-def test_counts_three_starts_and_stays_without_another_slot():
-    """One slot only: three starts, the REPL once, and it is tried again."""
-    assert life(8, crashing) == 2 * [CRASH_0, CRASH_0, CRASH_0, STAYED]
+
+def test_histories():
+    for before, failures in HISTORIES:
+        assert start(interrupted) == (0, "KeyboardInterrupt")
+        for number, run in enumerate(before):
+            assert start(run)[0] == 0, (before, number)
+        found = []
+        ended = start(lambda: found.append(starts._load()[2]))  # noqa: B023
+        assert (found or [3]) == [failures], (before, ended)
+        assert (ended == STAYED) == (failures == 3), before
+
+
+def test_an_exception_resets_however_late_it_comes():
+    assert life(5, after(FIVE_MINUTES, crashing)) == [RESET_0] * 5
+    assert life(2, after(60, crashing)) == [RESET_0] * 2
+
+
+def test_what_led_to_a_start():
+    for run, previous in ((deaf, starts.DEAF), (crashing, starts.EXCEPTION), (asked, starts.RESTART), (interrupted, 0)):
+        start(run)
+        found = []
+        start(lambda: found.append(starts.previous))  # noqa: B023
+        assert found == [previous]
+
+
+def test_few_writes():
+    """Of a start that goes well three: it begins, it comes to its self-test, it is trusted. Soft resets add none."""
+    start(after(FIVE_MINUTES, cut_off))
+    _chip.log = []
+    start(after(3600, cut_off))
+    in_nvs = [place for place in _chip.log if place[0] == "write" and NVS_OFFSET <= place[1] < NVS_OFFSET + NVS_SIZE]
+    assert len(in_nvs) == 3 * 3  # the item, and the state of it and of the one that it replaces: _nvs_page.py
+    _chip.log = []
+    start(after(60, interrupted), soft=True)
+    assert _chip.log == []
+
+
+def counts_without_another_slot():
+    """Three starts, the REPL, and it is tried again after EN."""
+    assert life(8, crashing) == 2 * [RESET_0, RESET_0, RESET_0, STAYED]
     assert life(5, hanging) == [(0, "Reset")] * 3 + [STAYED, (0, "Reset")]
+
+
+def test_stays_without_another_slot():
+    counts_without_another_slot()
     assert [record.state for record in otadata()] == [_otadata.VALID, _otadata.UNDEFINED]
 
 
-def test_goes_to_the_other_slot_after_three_starts():
+def test_goes_to_the_other_slot_after_three_failures():
     assert life(5, crashing, confirming) == [RESET_0, RESET_0, RESET_0, LEFT, (1, "REPL")]
     assert [record.state for record in otadata()] == [_otadata.VALID, _otadata.VALID]
     assert life(5, crashing, good) == [(1, "REPL")] * 5
@@ -144,59 +277,49 @@ def test_comes_back_from_a_crashing_other_slot_and_ends():
     assert start(good) == (0, "REPL")
 
 
-def test_a_power_cut_on_the_other_slot_is_no_end():
+def test_a_power_cut_on_the_other_slot():
+    """On probation it is over with that; the other one is tried again."""
     assert life(4, hanging, cut_off)[-1] == LEFT
-    assert life(4, hanging, cut_off) == [(1, "PowerCut"), LEFT, (1, "PowerCut"), LEFT]
+    assert life(2, hanging, cut_off) == [(1, "PowerCut"), LEFT]
+    assert life(2, hanging, after(3600, cut_off)) == [(1, "PowerCut"), LEFT]  # it has never confirmed itself
     assert start(hanging, confirming) == (1, "REPL")
     assert start(hanging, good) == (1, "REPL")
 
 
-def test_a_good_start_clears_the_count():
-    for _ in range(3):
-        assert life(2, crashing, good) == [RESET_0, RESET_0]
-        assert start(good) == (0, "REPL")
+def test_a_confirmed_version_that_fails_later():
+    """It came by an update, confirmed itself, and crashes or hangs some time after its self-test."""
+    for end in (crashing, hanging, deaf):
+        set_record(0, 1, _otadata.VALID)
+        set_record(1, 2, _otadata.NEW)
+        runs = good, after(60, end)
+        assert start(good, lambda: (confirming(), time.pass_by(5), end())) == RESET_1  # noqa: B023
+        assert life(5, *runs) == [RESET_1] * 3 + [LEFT, (0, "REPL")], end
 
 
-def test_only_hard_resets_count():
-    assert [start(crashing, good, SOFT) for _ in range(5)] == [CRASH_0] * 5
+def test_a_soft_reset_is_no_start():
+    assert [start(crashing, good, soft=True) for _ in range(5)] == [CRASH_0] * 5
     assert life(2, crashing, good) == [RESET_0, RESET_0]
-    assert start(crashing, good, SOFT) == CRASH_0
+    assert start(crashing, good, soft=True) == CRASH_0
     assert life(2, crashing, good) == [RESET_0, LEFT]
-
-
-def test_a_crash_after_the_self_test_began_does_not_count():
-    def crash_later():
-        starts.clear()
-        crashing()
-
-    assert life(8, crash_later, good) == [CRASH_0] * 8
-
-
-def test_ctrl_c_does_not_count():
-    assert life(8, interrupted, good) == [(0, "KeyboardInterrupt")] * 8
-
-
-def test_a_power_cut_before_the_self_test_counts():
-    assert life(4, cut_off, good) == [(0, "PowerCut")] * 3 + [LEFT]
 
 
 def test_power_cut_while_counting():
     """The number in NVS is the old one or the new one, at whatever operation the power goes."""
-    assert start(crashing) == CRASH_0
     number = 0
     while True:
+        start(interrupted)
+        assert start(crashing) == RESET_0
         _chip.operations, _chip.cut_at = 0, number
         ran = start(crashing)
         _chip.cut_at = None
-        if ran == CRASH_0:
+        if ran == RESET_0:
             break
-        assert ran == (None, "PowerCut")
-        _nvs.open_partition(NVS_OFFSET, NVS_SIZE)
-        assert starts._load()[1] in (1, 2), number
-        assert start(good) == (0, "REPL")
-        assert start(crashing) == CRASH_0
+        assert ran[1] == "PowerCut"
+        found = []
+        start(lambda: found.append(starts._load()[2]))  # noqa: B023
+        assert found in ([1], [2]), number
         number += 1
-    assert number > 1
+    assert number > 3
 
 
 def a_new_application_by_cable_begins_anew(path):
@@ -211,25 +334,53 @@ def a_new_application_by_cable_begins_anew(path):
     assert life(4, crashing, good) == [RESET_0] * 3 + [LEFT]
 
 
-def test_an_update_that_fails_goes_back_and_the_count_is_cleared():
-    set_record(1, 2, _otadata.NEW)
-    assert life(2, good, crashing) == [RESET_1, (0, "REPL")]
-    assert starts._load() == (0, 0)
+def test_updates_that_fail_do_not_count_against_the_version_before():
+    for _ in range(5):
+        set_record(1, 2, _otadata.NEW)
+        assert life(2, good, crashing) == [RESET_1, (0, "REPL")]
+        set_record(1, 2, _otadata.NEW)
+        assert life(2, good, hanging) == [RESET_1, (0, "REPL")]
+        assert starts._load()[2] == 0
 
 
-def test_unconfirmed_start_runs_under_the_watchdog():
-    """From before the application's first line; nothing feeds it but the application."""
+def test_every_start_runs_under_the_watchdog():
+    """From before the application's first line; nothing feeds it but the boot files between two steps, and the loop."""
     watched = []
 
     def look():
-        watched.append(len(_chip.watched))
-        watchdog.feed()
+        watched.append(list(_chip.watched))
+        assert not _chip.alarms
 
-    start(look)
-    set_record(1, 2, _otadata.NEW)
-    start(look, look)
-    assert watched == [0, 1]
-    assert _chip.watched == [60_000, 60_000]
+    for record in (_otadata.VALID, _otadata.NEW):
+        set_record(0, 1, record)
+        del _chip.watched[:]
+        start(look)
+        assert watched.pop() == [60_000] * 3  # started, checked, loaded
+
+
+def test_a_timer_feeds_the_repl():
+    """However the application has ended; but not a version that was never confirmed."""
+    for run in (good, interrupted, lambda: starts.clear() or interrupted()):
+        start(run)
+        assert [ms for ms, _, _ in _chip.alarms] == [5_000]
+        fed = len(_chip.watched)
+        _chip.ring()
+        assert len(_chip.watched) == fed + 1
+    life(3, crashing)
+    assert start(crashing) == LEFT
+    start(good, interrupted)
+    assert not _chip.alarms
+    spoil_application(OTA_0)
+    spoil_application(OTA_1)
+    assert start(good, good) == STAYED
+    assert len(_chip.alarms) == 1
+
+
+def test_the_timer_ends_where_an_application_starts():
+    """Ctrl-D in the REPL: boot.py comes first, and main.py after it."""
+    boot_py(SOFT)
+    assert len(_chip.alarms) == 1
+    watchdog.start()
     assert not _chip.alarms
 
 
@@ -276,6 +427,8 @@ def starts_and_stays():
     ends = life(8, crashing, good)
     assert set(ends) <= {CRASH_0, RESET_0, STAYED}
     assert ends[:4] != [RESET_0] * 4  # it comes to an end
+    assert life(2, hanging, good) == [RESET_0] * 2
+    assert start(interrupted, good) == (0, "KeyboardInterrupt")
     spoil_application(OTA_0)
     assert life(3, good, good) == [STAYED] * 3
 
@@ -291,8 +444,8 @@ def test_any_number_in_nvs_lets_it_start():
 
 def spoil_application(address):
     """Clear some bits of the last sector of the application in a slot."""
-    read = slot.reader(Partition("ota_0" if address == OTA_0 else "ota_1"))
-    offset, length, _ = slot.find(read, SLOT)
+    partition = [p for p in Partition.find(Partition.TYPE_APP) if p.info()[2] == address][0]  # noqa: RUF015
+    offset, length, _ = slot.find(slot.reader(partition), SLOT)
     _chip.write(address + offset + length - 16, b"\0" * 16)
 
 
@@ -303,9 +456,9 @@ def test_a_damaged_application_is_left_at_once():
 
 
 def test_a_damaged_application_waits_for_a_good_one():
-    """The other version is tried until the count is full, and again after the next reset by hand."""
+    """The other version is tried three times, and again after the next reset by hand."""
     spoil_application(OTA_0)
-    assert life(9, good, crashing) == [LEFT, RESET_1] * 4 + [STAYED]
+    assert life(7, good, crashing) == [LEFT, RESET_1] * 3 + [STAYED]
     assert life(2, good, confirming) == [LEFT, (1, "REPL")]
 
 
@@ -317,7 +470,7 @@ def test_power_cut_while_leaving():
         set_record(0, 1, _otadata.VALID)
         _chip.erase(OTADATA + SECTOR, SECTOR)
         bootloader()
-        starts.clear()
+        starts.forget()
         _chip.operations, _chip.cut_at = 0, number
         ended = start(good, good)
         _chip.cut_at = None
@@ -348,8 +501,11 @@ def test_stays_where_the_other_slot_does_not_boot():
 
 def set_count(starts_so_far):
     """For the tests of the real application: so many starts of it have failed."""
-    starts._store(starts._mark(), int(starts_so_far))
+    starts._store(starts._mark(), 0, int(starts_so_far))
 
 
 def expect_count(starts_so_far):
-    assert starts._load()[1] == int(starts_so_far), starts._load()
+    """Also where the start that ended last, which came to its self-test, was ended by machine.reset."""
+    _chip.reset_cause = HARD
+    starts.count()
+    assert starts._load()[2] == int(starts_so_far), starts._load()

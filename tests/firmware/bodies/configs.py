@@ -185,8 +185,11 @@ class Instant:
         assert 0 < seconds < 0.25
 
 
-def press():
+def press(released=True):
+    """Hold the button during a start; `released`: the start before has seen it so."""
     config.time = Instant()
+    if released:
+        config.choose()
     _pins.held = 18
     try:
         config.choose()
@@ -199,7 +202,8 @@ def test_cut_while_resetting():
     machine.Pin = _pins.HeldPin
     install()
     change()
-    cut_everywhere(press, again=True)
+    config.choose()  # it is released
+    cut_everywhere(lambda: press(released=False), again=True)
     config._commit(*[config._state()[1]] * 2)
     NVS("kit").set_blob("password", b"x")
     press()
@@ -209,6 +213,7 @@ def test_cut_while_resetting():
 def gone():
     """Whether nothing is left in NVS but the boot counter."""
     keys = ["wifi_ssid", "wifi_password", "password", "set1", "set2", "set3", "set4"]
+    error_of(OSError, NVS("kit").get_i32, "button")
     return not any([settings.blob(key) for key in keys]) and NVS("kit").get_i32("starts") == 5  # noqa: C419
 
 
@@ -220,13 +225,56 @@ def test_reset_by_the_button():
     try_out()
     put(hostname="second")
     press()  # 18, which is no button any more
-    assert config.choose()["hostname"] == "second"
+    assert config.choose()["hostname"] == "second"  # and sees the one at 4 released
     _pins.held = 4
     assert not config.choose()["wifi_ssid"]
     assert gone()
     _pins.held = None
     assert config.choose()["hostname"] == "esp32-ota-0110"
     assert config.choose()["pins"]["button"] == 18
+
+
+def test_a_button_that_was_never_seen_released():
+    """As a pin that nothing pulls up: it is none. Nor is it after another one was released, or after it has counted."""
+    machine.Pin = _pins.HeldPin
+    install()
+    for _ in range(3):
+        press(released=False)
+        assert settings.blob("wifi_ssid")
+    press()
+    assert gone()
+    install()
+    for _ in range(3):
+        press(released=False)
+        assert settings.blob("wifi_ssid")
+    config.choose()  # 18 is released
+    put(pins={"button": 4})
+    _pins.held = 4
+    assert config.choose()["wifi_ssid"]
+    _pins.held = None
+    config.choose()
+    _pins.held = 4
+    assert not config.choose()["wifi_ssid"]
+
+
+def test_seeing_a_button_released_is_written_once():
+    machine.Pin = _pins.HeldPin
+    install()
+    config.choose()
+    _chip.operations = 0
+    for _ in range(10):
+        config.choose()
+    assert _chip.operations == 0
+
+
+def test_button_and_nvs_that_is_full():
+    machine.Pin = _pins.HeldPin
+    install()
+    _chip.fail_at = _chip.operations
+    assert config.choose()["wifi_ssid"]
+    assert _chip.operations == _chip.fail_at + 1
+    press(released=False)
+    assert settings.blob("wifi_ssid")
 
 
 def test_button_must_be_held():
@@ -239,8 +287,9 @@ def test_button_must_be_held():
             Bouncing.samples += 1
             return int(Bouncing.samples == 15)
 
-    machine.Pin = Bouncing
     install()
+    config.choose()
+    machine.Pin = Bouncing
     assert config.choose()["wifi_ssid"] == "virtual-wifi"
     assert Bouncing.samples == 15
     put(pins={"button": None})

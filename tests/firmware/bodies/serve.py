@@ -8,9 +8,11 @@ import _chip
 import _pins
 import machine
 import slot
+import starts
 import watchdog
 from esp32 import NVS
 
+BOOT_FILES = getattr(slot, "BOOT_FILES", 1)
 SALT = b"0123456789abcdef"
 
 _open = []  # connections
@@ -89,8 +91,9 @@ def serve(port, *options):
             await feed()
 
         main._feed_watchdog = feed_and_watch
-    if slot.is_unconfirmed():
+    if BOOT_FILES > 1 or slot.is_unconfirmed():
         watchdog.start()
+    starts.count()
     main.run()
 
 
@@ -120,4 +123,5 @@ def run_without_settings(running):
     _chip.running = int(running)
     import main
 
+    starts.count()
     main.run()

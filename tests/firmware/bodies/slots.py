@@ -56,10 +56,37 @@ def test_reads_through_the_window(offset, length):
     """Any piece of a block; and nothing can be written."""
     window = slot.Window(Partition(Partition.RUNNING), int(offset), int(length))
     assert window.ioctl(4, 0) * window.ioctl(5, 0) == int(length)
-    for block, start, n in ((0, 0, 32), (7, 384, 128), (8, 0, 512), (8, 511, 1), (1, 0, 1)):
-        buf = bytearray(n)
-        window.readblocks(block, buf, start)
-        assert buf == _chip.read(OTA_0 + int(offset) + block * 512 + start, n)
+    for kept in (1, 2, 3):
+        window.keep(kept)
+        for block, start, n in 3 * ((0, 0, 32), (7, 384, 128), (8, 0, 512), (8, 511, 1), (1, 0, 1), (7, 1, 511)):
+            buf = bytearray(n)
+            window.readblocks(block, buf, start)
+            assert buf == _chip.read(OTA_0 + int(offset) + block * 512 + start, n)
+
+
+def test_keeps_what_it_has_read(offset, length):
+    """The last ones; a read that fails leaves nothing that could be taken for a block."""
+    window = slot.Window(Partition(Partition.RUNNING), int(offset), int(length))
+    window.keep(2)
+    read, reads, buf = _chip.read, [], bytearray(1)
+    _chip.read = lambda address, n: reads.append(address) or read(address, n)
+    for block in (1, 2, 1, 2, 3, 2, 3, 1):
+        window.readblocks(block, buf)
+    assert [(address - OTA_0 - int(offset)) // 512 for address in reads] == [1, 2, 3, 1]
+
+    def fail(address, n):
+        raise _chip.error(5)
+
+    _chip.read = fail
+    error_of(OSError, window.readblocks, 4, buf)
+    error_of(OSError, window.readblocks, 4, buf)
+    _chip.read = read
+    window.readblocks(1, buf)
+    assert buf == _chip.read(OTA_0 + int(offset) + 512, 1)
+
+
+def test_cannot_be_written(offset, length):
+    window = slot.Window(Partition(Partition.RUNNING), int(offset), int(length))
     assert error_of(OSError, window.writeblocks, 0, b"x").args[0] == 30  # EROFS
     assert error_of(OSError, window.writeblocks, 0, b"x", 0).args[0] == 30
     assert window.ioctl(6, 0) < 0

@@ -10,6 +10,8 @@ import machine  # noqa: F401 - stand-ins do not count as the application's
 import network  # noqa: F401
 from esp32 import NVS
 
+BLOCK = 512  # of littlefs
+
 
 def serve(port, stored_password, running, restarts=1):
     """Start what the slot at `running` holds; its port 80 is `port`. The machine is a real chip.
@@ -23,10 +25,20 @@ def serve(port, stored_password, running, restarts=1):
     nvs.set_blob("wifi_password", b"virtual-password")
     nvs.set_blob("password", bytes.fromhex(stored_password))
     nvs.commit()
+    reads, read = 0, _chip.read
+
+    def count(address, n):
+        nonlocal reads
+        reads += n == BLOCK
+        return read(address, n)
+
+    _chip.read = count
     run = asyncio.run
     before = _allocated()
 
     def run_on_port(main):
+        _chip.read = read
+        print("READS", reads)
         web = sys.modules["web"]
         __import__("self_test").PORT = int(port)
         if not int(restarts):

@@ -2,6 +2,7 @@
 """The updater: what it takes, what it refuses, and what a power cut leaves."""
 
 import hashlib
+import json
 import os
 
 import _appimage
@@ -126,6 +127,23 @@ def test_no_memory_for_buffers_is_a_refusal_like_others(path):
     send(path)
 
 
+def test_memory_that_ends_in_the_middle_is_a_refusal_like_others(path):
+    """Wherever that is, and what comes next works."""
+
+    def fail(*arguments):
+        raise MemoryError
+
+    for name in ("judge", "check_version", "writeblocks", "check", "set_boot"):
+        restart()
+        place = {"check": slot, "judge": image, "check_version": image}.get(name, web.ota.target)
+        works = getattr(place, name)
+        setattr(place, name, fail)
+        assert refused(path) == ("BUSY", 409), name
+        setattr(place, name, works)
+        assert not is_bootable(OTA_1)
+    send(path)
+
+
 def test_refuses_the_same_and_older_versions(path):
     assert refused(path, patch={VERSION: b"1.0.0\0"}) == ("VERSION", 409)
     assert refused(path, patch={VERSION: b"0.9.9\0"}) == ("VERSION", 409)
@@ -144,6 +162,27 @@ def orders_versions_as_semver_does():
         assert error_of(UpdateError, image.check_version, older, newer).name == "UPDATE_ERROR_VERSION"
         assert error_of(UpdateError, image.check_version, older, older).name == "UPDATE_ERROR_VERSION"
     image.check_version("0.0.1", "")  # what runs was not built by the kit
+
+
+def takes_versions_as_the_kit_does(path):
+    """In the app descriptor a version has 32 bytes, with the NUL that ends it."""
+    with open(path) as file:
+        versions = json.load(file)
+
+    def read(version):
+        head = bytearray(image.HEAD)
+        head[0x20:0x24] = b"\x32\x54\xcd\xab"
+        data = version.encode()[:32]
+        head[VERSION : VERSION + len(data)] = data
+        return image.descriptor(head)["version"]
+
+    for version in versions["good"]:
+        image.check_version(read(version), "")
+        assert read(version) == version
+    for version in versions["bad"]:
+        error = error_of(UpdateError, image.check_version, read(version), "")
+        assert error.name == "UPDATE_ERROR_VERSION", version
+        image.check_version("0.0.1", read(version))  # the kit has not built what runs
 
 
 def test_refuses_sizes(path):

@@ -1,0 +1,21 @@
+"""Time is counted by ticks, on both interpreters: NTP moves the clock by 26 years."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+BODY = (Path(__file__).parent / "bodies/clocks.py").read_text()
+FIRMWARE = Path(__file__).parents[2] / "firmware"
+
+
+@pytest.mark.parametrize("function", re.findall(r"^def (test_\w+)\(\)", BODY, re.M))
+def test_clock(function: str, interpreter, make_flash: Callable[..., Path]) -> None:
+    done = interpreter.run("clocks", function, make_flash())
+    assert done.code == 0, done.output
+
+
+@pytest.mark.parametrize("path", sorted(FIRMWARE.rglob("*.py")), ids=lambda path: path.name)
+def test_nothing_asks_the_clock(path: Path) -> None:
+    assert not re.search(r"time\.(time|time_ns|localtime|gmtime|mktime)\b|from time\b|RTC", path.read_text())
