@@ -1,26 +1,28 @@
-"""Who may update: the OTA password, tokens that stand for it for five minutes, and the lock-out of those who guess."""
+"""Who may update: the OTA password, tokens that stand for it for five minutes, and cookies that carry them."""
 
 import binascii
 import hashlib
 import os
 
 import clock
+import guesses
+import machine
 import settings
 from errors import HttpError
+from hmac256 import is_same
+from micropython import const
 
 LIFETIME = 300  # seconds of a token
-_SHORTEST, _LONGEST = 8, 64  # characters of a password
-_MOST_TOKENS = 4
-_ROUNDS = 1000  # of SHA-256; kit.settings.hash_password does the same
-_SALT = 16  # bytes, in front of the digest
-_DEFAULT = b"admin123"  # the tutorial's. It logs in where none was set, but updates nothing
+_SHORTEST, _LONGEST = const(8), const(64)  # characters of a password
+_MOST_TOKENS = const(4)
+_ROUNDS = const(1000)  # of SHA-256; kit.settings.hash_password does the same
+_SALT = const(16)  # bytes, in front of the digest
+_DEFAULT = const(b"admin123")  # the tutorial's. It logs in where none was set, but updates nothing
+_YEAR = const(31_536_000)  # seconds
 
-_MOST_FAILURES = 5
-_LOCKED_SECONDS = 600
-_MOST_ADDRESSES = 16
-
+_id = binascii.hexlify(machine.unique_id()).decode()[-6:]  # boards on one host would take each other's cookies away
+COOKIES = ("token", f"token-{_id}", f"device-{_id}")
 _tokens = {}  # token: second of clock.py at which it ends
-_failures = {}  # address: (wrong passwords in a row, second at which they are forgotten)
 
 
 def is_password_set():
@@ -35,42 +37,31 @@ def hash_password(password, salt):
     return digest
 
 
-# How long it takes tells nothing about where two texts differ.
-def _is_same(a, b):
-    return hashlib.sha256(a).digest() == hashlib.sha256(b).digest()
-
-
 def _is_password(password):
     if not isinstance(password, str):
         return False
     stored = settings.blob("password")
     try:
         if stored is None:
-            return _is_same(password.encode(), _DEFAULT)
-        return _is_same(hash_password(password, stored[:_SALT]), stored[_SALT:])
+            return is_same(password.encode(), _DEFAULT)
+        return is_same(hash_password(password, stored[:_SALT]), stored[_SALT:])
     except ValueError:  # JSON can hold what UTF-8 cannot
         return False
 
 
-def check_password(password, address):
-    """Raise HttpError unless a text is the OTA password, or if this address has been wrong five times in a row."""
-    now = clock.seconds()
-    count, end = _failures.get(address, (0, 0))
-    if end <= now:
-        count = 0
-    if count >= _MOST_FAILURES:
-        left = end - now
-        raise HttpError(429, "LOCKED_OUT", "Too many wrong passwords.", f"Wait {left} s.", {"Retry-After": str(left)})
-    _failures.pop(address, None)
+def check_password(password, mark=""):
+    """Return the mark of the device, a new one for a stranger. Raises HttpError unless a text is the OTA password.
+
+    It does so too after five wrong ones in a row, by this device or by all strangers together.
+    """
+    device = guesses.device(mark)
+    guesses.check(device)
     if not _is_password(password):
-        count += 1 if password else 0  # a client that breaks off has not guessed
-        if len(_failures) == _MOST_ADDRESSES:
-            # those that are locked out go last: others must not push them out of the table
-            del _failures[
-                min(_failures, key=lambda known: (_failures[known][0] >= _MOST_FAILURES, _failures[known][1]))
-            ]
-        _failures[address] = (count, now + _LOCKED_SECONDS)
+        if password:  # a client that breaks off has not guessed
+            guesses.add(device)
         raise HttpError(401, None, "Invalid password!", "Go back, and try again.")
+    guesses.forget(device)
+    return mark if device else guesses.new_mark()
 
 
 def set_password(password):
@@ -97,13 +88,30 @@ def is_token(token):
     """Tell whether a token is known and not over."""
     now = clock.seconds()
     # all of them, always
-    return any([_is_same(token.encode(), known.encode()) and end > now for known, end in _tokens.items()])  # noqa: C419
+    return any([is_same(token.encode(), known.encode()) and end > now for known, end in _tokens.items()])  # noqa: C419
 
 
 def token_of(request):
     """Return the token in a request's header or cookie, or an empty text."""
     scheme, value = _credentials(request)
-    return value if scheme == "bearer" else request.cookies.get("token", "")
+    _, own, _ = COOKIES
+    return value if scheme == "bearer" else request.cookies.get(own) or request.cookies.get("token", "")
+
+
+def mark_of(request):
+    """Return what a request shows as the mark of its device, or an empty text."""
+    return request.headers.get("x-device") or request.cookies.get(COOKIES[2], "")
+
+
+def cookies(token, mark):
+    """Return the cookies of who has logged in.
+
+    That of the token has no end: the browser keeps it, so that /progress works until an upload ends. The board knows
+    its time.
+    """
+    end = "; Path=/; HttpOnly; SameSite=Strict"
+    found = [f"{name}={token}{end}" for name in COOKIES[:2]]
+    return found + [f"{COOKIES[2]}={mark}{end}; Max-Age={_YEAR}"] if mark else found
 
 
 def is_basic(request):
@@ -117,7 +125,7 @@ def is_basic(request):
         return False
     if user != "admin":
         return False
-    check_password(password, request.client.address)
+    request.gives["X-Device"] = check_password(password, mark_of(request))
     return True
 
 

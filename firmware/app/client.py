@@ -27,7 +27,6 @@ class Client:
         self.is_idle = True
         self.waits_for_100 = False  # it sends the body once it was asked to
         self.task = asyncio.current_task()
-        self.address = stream.get_extra_info("peername")[0]
         self._stream = stream
         self._data = b""  # received, and read up to `_at`
         self._at = 0

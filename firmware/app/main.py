@@ -4,6 +4,7 @@ import asyncio
 
 import auth
 import clock
+import health
 import image
 import slot
 import starts
@@ -37,9 +38,10 @@ async def _main():
         await config.try_out(chosen, self_test.start)
     else:
         await self_test.start(chosen)
+    port = self_test.PORT
     del chosen, config, self_test  # this function never ends
     _show_access()
-    await feeder
+    await asyncio.gather(feeder, health.watch(port))
 
 
 async def _feed_watchdog():

@@ -33,6 +33,7 @@ class Request:
         self.headers = {}
         self.cookies = {}
         self.query = {}
+        self.gives = {}  # more headers of the answer
         self._wanted = cookies
         self._room = _HEAD
         self._kept = _KEPT

@@ -84,7 +84,10 @@ class Server:
             while True:
                 if self._listener is None or self._listener.task.done():  # as where memory was short
                     gc.collect()  # closes its socket
-                    self._listener = await asyncio.start_server(self._arrive, "0.0.0.0", port, _BACKLOG)
+                    try:
+                        self._listener = await asyncio.start_server(self._arrive, "0.0.0.0", port, _BACKLOG)
+                    except (OSError, MemoryError):
+                        pass  # once more at the next look
                 await asyncio.sleep(_LOOK)
                 self._look()
         finally:
@@ -229,6 +232,7 @@ class Server:
         with body:
             lines = {"Content-Type": kind, "Content-Length": body.seek(0, 2)}
             lines["Connection"] = "keep-alive" if keeps_open else "close"
+            lines.update(request.gives)
             lines.update(headers)
             piece = _head(status, lines)
             is_wanted = request.method != "HEAD" and not body.seek(0)
@@ -242,6 +246,7 @@ class Server:
 def _head(status, lines):
     reason = _REASONS.partition(f"\n{status} ")[2].partition("\n")[0]
     head = f"HTTP/1.1 {status} {reason}\r\n"
-    for name in lines:
-        head += f"{name}: {lines[name]}\r\n"
+    for name, value in lines.items():
+        for text in value if isinstance(value, list) else [value]:
+            head += f"{name}: {text}\r\n"
     return (head + "\r\n").encode()

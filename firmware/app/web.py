@@ -6,6 +6,7 @@ import gc
 import sys
 
 import auth
+import boot_files
 import clock
 import image
 import machine
@@ -61,7 +62,7 @@ def _is_browser(request):
 
 # The line above a handler says what it answers to, and who may ask: without a second word only who has a token.
 app = Server(_admit, _refuse)
-app.cookies = ("token",)
+app.cookies = auth.COOKIES
 
 
 @app.on("GET /info", ANYONE)
@@ -84,6 +85,7 @@ async def info(request):
         "ip": wifi.ip(),
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
+        "boot_files": boot_files.NUMBER,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
 
@@ -102,20 +104,21 @@ async def file(request):
 
 @app.on("POST /login", ANYONE)
 async def login(request):
-    auth.check_password((await load("fields").read(request)).get("password"), request.client.address)
+    asked = await load("fields").read(request)
+    mark = auth.check_password(asked.get("password"), auth.mark_of(request))
     token = auth.new_token()
-    # Without Max-Age: the browser keeps it, so that /progress works until an upload ends. The board knows its time.
-    cookie = f"token={token}; Path=/; HttpOnly; SameSite=Strict"
+    headers = {"Set-Cookie": auth.cookies(token, mark)}
     if _is_browser(request):
-        return "", 303, {"Location": "/update", "Set-Cookie": cookie}
-    return {"token": token, "expires_in": auth.LIFETIME}, 200, {"Set-Cookie": cookie}
+        headers["Location"] = "/update"
+        return "", 303, headers
+    return {"token": token, "expires_in": auth.LIFETIME, "device": mark}, 200, headers
 
 
 # The password proves once more who asks: a token may have been left in a browser.
 @app.on("POST /password")
 async def change_password(request):
     asked = await load("fields").read(request)
-    auth.check_password(asked.get("password"), request.client.address)
+    auth.check_password(asked.get("password"), auth.mark_of(request))
     auth.set_password(asked.get("new"))
     return {"message": "The password was changed. Log in again."}
 
@@ -193,4 +196,4 @@ def _restart_soon():
 async def _restart():
     print("Rebooting...")
     await asyncio.sleep(1)
-    machine.reset()
+    boot_files.restart()

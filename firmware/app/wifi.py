@@ -18,6 +18,11 @@ def ip():
     return _wlan.ifconfig()[0]
 
 
+def is_up():
+    """Tell whether the board is in the network."""
+    return _wlan.isconnected()
+
+
 def rssi():
     """Return the signal strength in dBm, None without a connection."""
     return _wlan.status("rssi") if _wlan.isconnected() else None

@@ -17,6 +17,7 @@ SALT = b"0123456789abcdef"
 
 _open = []  # connections
 _most = 0  # of them at once
+_is_silent = False  # as where no packet comes through
 _peak = 0  # bytes of heap that were in use
 
 
@@ -37,6 +38,8 @@ def serve(port, *options):
         "key": "virtual-password",  # its password
         "trial": 30.0,  # seconds for new settings to connect
         "held": -1,  # GPIO of the button that is held
+        "look": 20.0,  # seconds between two looks at the board's health
+        "deaf": "",  # "memory": the system has none left; "silence": nothing arrives
         "watch": 0,  # 1: look again and again how much of the heap is in use
     }
     for option in options:
@@ -47,6 +50,8 @@ def serve(port, *options):
     import auth
     import client
     import config
+    import esp32
+    import health
     import main
     import self_test
     import server
@@ -75,6 +80,8 @@ def serve(port, *options):
 
     async def count(reader, writer):
         global _most
+        if _is_silent:
+            return await writer.wait_closed()
         _open.append(writer)
         _most = max(_most, len(_open))
         try:
@@ -83,6 +90,19 @@ def serve(port, *options):
             _open.remove(writer)
 
     web.app._arrive = count
+    health.LOOK_SECONDS = values["look"]
+    esp32.HEAP_DATA = 4
+    esp32.idf_heap_info = lambda kind: [(100_000, 40_000, 1_000 if values["deaf"] == "memory" else 30_000, 0)]
+    if values["deaf"] == "silence":
+        health.ARRIVAL_SECONDS = 0.2
+        watch = health.watch
+
+        async def watch_in_silence(port):
+            global _is_silent
+            _is_silent = True
+            await watch(port)
+
+        health.watch = watch_in_silence
     if values["watch"]:
         feed = main._feed_watchdog
 
