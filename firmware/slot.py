@@ -48,7 +48,7 @@ class Window:
 
     def keep(self, blocks):
         """Hold so many blocks in memory from now on."""
-        self._cache = memoryview(bytearray(blocks * _BLOCK))
+        self._pieces = [bytearray(_BLOCK) for _ in range(blocks)]
         self._kept = [-1] * blocks  # which ones
         self._next = 0  # to be replaced
 
@@ -56,12 +56,10 @@ class Window:
         if block not in self._kept:
             place = self._next
             self._kept[place] = -1
-            piece = self._cache[place * _BLOCK : (place + 1) * _BLOCK]
-            self._partition.readblocks(0, piece, self._start + block * _BLOCK)
+            self._partition.readblocks(0, self._pieces[place], self._start + block * _BLOCK)
             self._kept[place] = block
             self._next = (place + 1) % len(self._kept)
-        start = self._kept.index(block) * _BLOCK + offset
-        buf[:] = self._cache[start : start + len(buf)]
+        buf[:] = self._pieces[self._kept.index(block)][offset : offset + len(buf)]
 
     def writeblocks(self, block, buf, offset=0):
         raise OSError(30)  # EROFS
