@@ -2,6 +2,9 @@
 
 A device has logged in once, and shows a mark of that. So who guesses locks out strangers and never the owner (OWASP:
 Slow Down Online Guessing Attacks with Device Cookies). All of it stays in memory: a power cut frees the owner too.
+
+`auth.failures` has by name of a device, "" for all strangers: (wrong passwords in a row, second at which they are
+forgotten). This module is loaded when somebody shows a password.
 """
 
 import binascii
@@ -10,6 +13,7 @@ import os
 import clock
 import hmac256
 import settings
+from auth import failures
 from errors import HttpError
 from esp32 import NVS
 from micropython import const
@@ -19,8 +23,6 @@ _LOCKED_SECONDS = const(600)
 _MOST_DEVICES = const(16)
 _NAME, _DIGEST = const(8), const(32)  # hex digits of a mark
 _KEY = const("locked")  # seconds, for a reset of the board's own
-
-_failures = {}  # name of a device, "" for all strangers: (wrong passwords in a row, second at which they are forgotten)
 
 
 def new_mark():
@@ -45,10 +47,10 @@ def _sign(name):
 
 def check(name):
     """Raise HttpError where a device, or "" for all strangers, is locked out."""
-    count, end = _failures.get(name, (0, 0))
+    count, end = failures.get(name, (0, 0))
     left = end - clock.seconds()
     if left <= 0:
-        _failures.pop(name, None)
+        failures.pop(name, None)
     elif count >= _MOST:
         advice = f"Wait {left} s, or take the power away from the board for a moment."
         raise HttpError(429, "LOCKED_OUT", "Too many wrong passwords.", advice, {"Retry-After": str(left)})
@@ -56,35 +58,33 @@ def check(name):
 
 def add(name):
     """Count a wrong password."""
-    count, _ = _failures.pop(name, (0, 0))
-    if name and len(_failures) > _MOST_DEVICES:  # those that are locked out go last
-        del _failures[min([known for known in _failures if known], key=_failures.get)]
-    _failures[name] = (count + 1, clock.seconds() + _LOCKED_SECONDS)
+    count, _ = failures.pop(name, (0, 0))
+    if name and len(failures) > _MOST_DEVICES:  # those that are locked out go last
+        del failures[min([known for known in failures if known], key=failures.get)]
+    failures[name] = (count + 1, clock.seconds() + _LOCKED_SECONDS)
 
 
 def forget(name):
     """Forget the wrong passwords, as after the right one."""
-    _failures.pop(name, None)
+    failures.pop(name, None)
 
 
 def keep():
     """Keep the lock-out of strangers over a reset that they might have brought about."""
-    count, end = _failures.get("", (0, 0))
+    count, end = failures.get("", (0, 0))
     if count >= _MOST:
         nvs = NVS("kit")
         nvs.set_i32(_KEY, end - clock.seconds())
         nvs.commit()
 
 
-def _take_kept():
+def take_kept():
+    """Take up what was kept before a reset."""
     try:
         nvs = NVS("kit")
         left = nvs.get_i32(_KEY)
         nvs.erase_key(_KEY)
         nvs.commit()
-        _failures[""] = (_MOST, clock.seconds() + left)
+        failures[""] = (_MOST, clock.seconds() + left)
     except OSError:
         pass  # there is none
-
-
-_take_kept()

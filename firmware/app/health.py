@@ -9,10 +9,10 @@ import gc
 
 import boot_files
 import esp32
-import guesses
 import web
 import wifi
 from micropython import const
+from seldom import load
 
 LOOK_SECONDS = 20
 _TRIES = const(3)  # looks in a row
@@ -40,7 +40,7 @@ def _heal(is_new):
         print("No client reaches this board any more. Closing all connections.")
         web.app.stop()  # it starts again by itself
     else:
-        guesses.keep()
+        load("guesses").keep()
         boot_files.heal()
 
 

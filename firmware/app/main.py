@@ -5,12 +5,12 @@ import asyncio
 import auth
 import clock
 import health
-import image
 import slot
 import starts
 import watchdog
 import web
 import wifi
+from seldom import load
 
 _FEED_SECONDS = 5
 
@@ -24,7 +24,8 @@ async def _main():
     print("\n      ESP32 OTA Update System\n")
     print("Firmware Version: {}".format(web.about["version"]))
     print("Build Date: {}\n".format(web.about["build"]))
-    config, self_test = web.load("config"), web.load("self_test")
+    load("guesses").take_kept()
+    config, self_test = load("config"), load("self_test")
     chosen = config.choose()
     if not chosen["wifi_ssid"]:
         print("No Wi-Fi network is set. Run board.install() over USB.")
@@ -54,7 +55,7 @@ async def _feed_watchdog():
 # The kit reads until the URL.
 def _show_access():
     print("Web server started\n\nAccess Information")
-    if not image.is_virtual():
+    if "virtual" not in web.chip:
         print(f"mDNS: http://{wifi.hostname()}.local")
     if not auth.is_password_set():
         print("Password: the default one. Updates are refused until POST /password has changed it.")

@@ -29,25 +29,6 @@ _PATIENCE = 1  # seconds that a newcomer waits for a place
 _NONSENSE_SECONDS = 1  # for a client of which nobody knows what more it sends
 _GONE = (OSError, EOFError, asyncio.CancelledError)
 
-_REASONS = """
-200 OK
-303 See Other
-400 Bad Request
-401 Unauthorized
-403 Forbidden
-404 Not Found
-405 Method Not Allowed
-409 Conflict
-411 Length Required
-413 Content Too Large
-414 URI Too Long
-415 Unsupported Media Type
-422 Unprocessable Content
-429 Too Many Requests
-431 Request Header Fields Too Large
-500 Internal Server Error
-"""
-
 
 class Server:
     """Handlers stand in a dict by method and path, as "GET /info". They take a request and return the answer: a dict, a
@@ -224,8 +205,9 @@ class Server:
         if not isinstance(result, tuple):
             result = (result,)
         body, status, headers = result + (200, {})[len(result) - 1 :]
-        kind = "text/plain; charset=UTF-8"
+        kind, reason = "text/plain; charset=UTF-8", "OK"
         if isinstance(body, dict):
+            reason = body.get("error") or reason
             body, kind = json.dumps(body), "application/json"
         if isinstance(body, str):
             body = io.BytesIO(body.encode())
@@ -234,7 +216,7 @@ class Server:
             lines["Connection"] = "keep-alive" if keeps_open else "close"
             lines.update(request.gives)
             lines.update(headers)
-            piece = _head(status, lines)
+            piece = _head(f"{status} {reason if status < 300 or reason != 'OK' else ''}", lines)
             is_wanted = request.method != "HEAD" and not body.seek(0)
             if is_wanted and len(piece) < _PIECE:  # a small answer is one packet
                 piece += body.read(_PIECE - len(piece))
@@ -244,8 +226,7 @@ class Server:
 
 
 def _head(status, lines):
-    reason = _REASONS.partition(f"\n{status} ")[2].partition("\n")[0]
-    head = f"HTTP/1.1 {status} {reason}\r\n"
+    head = f"HTTP/1.1 {status}\r\n"
     for name, value in lines.items():
         for text in value if isinstance(value, list) else [value]:
             head += f"{name}: {text}\r\n"

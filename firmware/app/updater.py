@@ -10,6 +10,7 @@ import hashlib
 import time
 
 import image
+import judge
 import slot
 from errors import UpdateError
 from esp32 import Partition
@@ -72,9 +73,9 @@ class Updater:
         self._check_target(size)
         self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
         await self._fill(body, self._first, min(size, _SECTOR))
-        found = image.judge(self._first, size)
+        found = judge.judge(self._first, size)
         if not force:
-            image.check_version(found["version"], image.describe(self.running)["version"])
+            judge.check_version(found["version"], image.describe(self.running)["version"])
 
         self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))

@@ -1,20 +1,18 @@
 """What the board answers over HTTP."""
 
 import asyncio
-import binascii
 import gc
-import sys
 
 import auth
 import boot_files
 import clock
-import image
 import machine
 import slot
 import wifi
 from errors import HttpError, UpdateError
 from esp32 import Partition
 from ota import Ota
+from seldom import load
 from server import ANYONE, PASSWORD, Server
 
 _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_img_states_t
@@ -22,17 +20,12 @@ _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RE
 
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
-about = image.describe(ota.running)
+about = load("image").describe(ota.running)
+chip = "ESP32 (virtual)" if load("image").is_virtual() else "ESP32"
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-def load(name):
-    """Return a module that is seldom needed, and forget it: in between it takes no memory."""
-    __import__(name)
-    return sys.modules.pop(name)
-
-
-for _name in ("fields", "led", "multipart", "page", "rollback", "updater"):
+for _name in ("fields", "led", "multipart", "page", "password", "rollback", "updater", "upload"):
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -45,18 +38,18 @@ def _admit(request, who):
     advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
     # A browser would then ask for the password by itself, in a box over the page. Where it uploads it sends an Origin.
     takes_basic = request.path == "/update" and who == PASSWORD
-    takes_basic = takes_basic and not _is_browser(request) and "origin" not in request.headers
+    takes_basic = takes_basic and not is_browser(request) and "origin" not in request.headers
     offers = 'Basic realm="esp32-ota", Bearer' if takes_basic else "Bearer"
     raise HttpError(401, "UNAUTHORIZED", "This needs a login.", advice, {"WWW-Authenticate": offers})
 
 
 def _refuse(request, error):
-    if _is_browser(request):
+    if is_browser(request):
         return load("page").message(error.message, error.advice, error.status, error.headers)
     return error.body(), error.status, error.headers
 
 
-def _is_browser(request):
+def is_browser(request):
     return request.says("accept", "text/html")
 
 
@@ -73,7 +66,7 @@ async def info(request):
         "name": about["project"],
         "version": about["version"],
         "build": about["build"],
-        "chip": "ESP32 (virtual)" if image.is_virtual() else "ESP32",
+        "chip": chip,
         "running": ota.running.info()[4],
         "boot": ota.boot(),
         "next": target and target.info()[4],
@@ -105,10 +98,10 @@ async def file(request):
 @app.on("POST /login", ANYONE)
 async def login(request):
     asked = await load("fields").read(request)
-    mark = auth.check_password(asked.get("password"), auth.mark_of(request))
+    mark = load("password").check(asked.get("password"), auth.mark_of(request))
     token = auth.new_token()
     headers = {"Set-Cookie": auth.cookies(token, mark)}
-    if _is_browser(request):
+    if is_browser(request):
         headers["Location"] = "/update"
         return "", 303, headers
     return {"token": token, "expires_in": auth.LIFETIME, "device": mark}, 200, headers
@@ -118,8 +111,9 @@ async def login(request):
 @app.on("POST /password")
 async def change_password(request):
     asked = await load("fields").read(request)
-    auth.check_password(asked.get("password"), auth.mark_of(request))
-    auth.set_password(asked.get("new"))
+    password = load("password")
+    password.check(asked.get("password"), auth.mark_of(request))
+    password.change(asked.get("new"))
     return {"message": "The password was changed. Log in again."}
 
 
@@ -127,14 +121,14 @@ async def change_password(request):
 async def restart(request):
     if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
-    _restart_soon()
+    restart_soon()
     return {"message": "The board restarts."}
 
 
 @app.on("POST /rollback")
 async def roll_back(request):
     answer = load("rollback").select(ota)
-    _restart_soon()
+    restart_soon()
     return answer
 
 
@@ -151,43 +145,10 @@ async def progress(request):
 
 @app.on("POST /update", PASSWORD)
 async def update(request):
-    body, size, sha256, md5 = await _announced(request)
-    if not ota.is_busy():
-        ota.token = auth.token_of(request) or None
-    receiving = load("updater").Updater(ota).receive(body, size, request.query.get("force") == "1", sha256, md5)
-    result = await load("led").show(receiving, ota.progress, *pins)
-    _restart_soon()
-    if _is_browser(request):
-        text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=/"})
-    return result
+    return await load("upload").take(request)
 
 
-# `x-MD5: HEX`, which the Arduino world has, is the file's; `Content-Digest: sha-256=:BASE64:` (RFC 9530) is the body's.
-async def _announced(request):
-    """Return where the image is read from, its size, and the SHA-256 and MD5 that are announced, None without."""
-    if not auth.is_password_set():
-        raise UpdateError("PASSWORD", "The default password was never changed.")
-    headers = request.headers
-    body, sha256, md5 = request.client, headers.get("content-digest", ""), headers.get("x-md5")
-    if headers.get("content-type", "").lower().startswith("multipart/"):
-        body, sha256 = await load("multipart").open_file(body), ""
-    _, is_sha256, sha256 = sha256.partition("sha-256=")  # digests of other kinds are not for us
-    try:
-        sha256 = _whole(binascii.a2b_base64(sha256.split(":")[1]), 32) if is_sha256 else None
-        md5 = _whole(binascii.unhexlify(md5), 16) if md5 is not None else None
-    except (ValueError, IndexError):
-        raise UpdateError("MD5", "The announced digest cannot be read.", "Send 32 hex digits, or sha-256=:BASE64:.")
-    return body, body.left, sha256, md5
-
-
-def _whole(digest, length):
-    if len(digest) != length:
-        raise ValueError
-    return digest
-
-
-def _restart_soon():
+def restart_soon():
     ota.progress["phase"] = "restart"  # nothing else begins
     app.restarting = asyncio.create_task(_restart())
 

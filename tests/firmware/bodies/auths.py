@@ -7,6 +7,7 @@ import auth
 import clock
 import guesses
 import hmac256
+import password
 from _expect import error_of
 from _time import Time
 from errors import HttpError
@@ -29,10 +30,10 @@ def basic(text, mark=""):
     return Request("Basic " + binascii.b2a_base64(text.encode()).decode().strip(), mark)
 
 
-def status(password, mark=""):
+def status(text, mark=""):
     """200 for the right password, else the status of the refusal."""
     try:
-        auth.check_password(password, mark)
+        password.check(text, mark)
     except HttpError as error:
         return error.status
     return 200
@@ -40,8 +41,8 @@ def status(password, mark=""):
 
 def own_password():
     """Give the board one, and return the mark of a device that knows it."""
-    NVS("kit").set_blob("password", SALT + auth.hash_password(PASSWORD, SALT))
-    return auth.check_password(PASSWORD)
+    NVS("kit").set_blob("password", SALT + password.digest(PASSWORD, SALT))
+    return password.check(PASSWORD)
 
 
 def test_password_of_the_tutorial():
@@ -54,7 +55,7 @@ def test_password_of_the_tutorial():
 def test_password_of_our_own(digest):
     """`digest`: what kit.settings makes of this password and salt, hexadecimal."""
     digest = binascii.unhexlify(digest)
-    assert auth.hash_password("Gr\u00fc\u00dfe!", SALT) == digest
+    assert password.digest("Gr\u00fc\u00dfe!", SALT) == digest
     NVS("kit").set_blob("password", SALT + digest)
     assert auth.is_password_set()
     assert status("Gr\u00fc\u00dfe!") == 200
@@ -76,25 +77,25 @@ def test_locks_out_who_guesses():
     assert status("admin123") == 429
     assert error_of(HttpError, auth.is_basic, basic("admin:admin123")).status == 429
     for wait in (600, 1):
-        error = error_of(HttpError, auth.check_password, "admin123")
+        error = error_of(HttpError, password.check, "admin123")
         assert error.headers == {"Retry-After": str(wait)}
         assert error.advice.startswith("Wait %d s, or take the power away" % wait)
         clock.time.ms += 599_000
     clock.time.ms -= 598_000
     assert status("guess") == 401
     assert status("admin123") == 200
-    assert not guesses._failures
+    assert not auth.failures
 
 
 def test_strangers_lock_out_strangers():
     """Who logged in once has guesses of its own, whatever strangers do; and they have theirs, whatever it does."""
-    mark, other = own_password(), auth.check_password(PASSWORD)
+    mark, other = own_password(), password.check(PASSWORD)
     assert len(mark) == len(other) == 40
     assert mark != other
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     assert status(PASSWORD) == 429
     assert status(PASSWORD, mark) == 200
-    assert auth.check_password(PASSWORD, mark) == mark
+    assert password.check(PASSWORD, mark) == mark
     assert [status("guess", mark) for _ in range(6)] == [401] * 5 + [429]
     assert status(PASSWORD, mark) == 429
     assert status(PASSWORD, other) == 200
@@ -112,13 +113,13 @@ def test_marks_that_are_none():
     for found in ("", "x", "\u20ac" * 40, mark[:8], mark.upper(), " " + mark):
         assert status(PASSWORD, found) == 429
     assert status(PASSWORD, mark) == 200
-    auth.set_password(PASSWORD + "!")
+    password.change(PASSWORD + "!")
     assert status(PASSWORD + "!", mark) == 429
 
 
 def test_no_marks_of_the_default_password():
     """Everybody knows it, and anybody could make one."""
-    assert auth.check_password("admin123") == ""
+    assert password.check("admin123") == ""
     key = b""
     forged = "0123abcd" + binascii.hexlify(hmac256.digest(key, b"0123abcd")).decode()[:32]
     assert [status("guess", forged) for _ in range(6)] == [401] * 5 + [429]
@@ -127,35 +128,35 @@ def test_no_marks_of_the_default_password():
 def test_marks_stay_good_over_a_restart():
     mark = own_password()
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
-    guesses._failures.clear()  # a power cut frees the owner
+    auth.failures.clear()  # a power cut frees the owner
     assert status(PASSWORD) == 200
-    assert auth.check_password(PASSWORD, mark) == mark
+    assert password.check(PASSWORD, mark) == mark
 
 
 def test_a_reset_of_its_own_keeps_the_lock():
     """Strangers could bring it about: what they may not do before they may not do afterwards. Once."""
     guesses.keep()
-    guesses._take_kept()
-    assert not guesses._failures
+    guesses.take_kept()
+    assert not auth.failures
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     clock.time.ms += 100_000
     guesses.keep()
-    guesses._failures.clear()
-    guesses._take_kept()
-    assert error_of(HttpError, auth.check_password, "admin123").headers == {"Retry-After": "500"}
-    guesses._failures.clear()
-    guesses._take_kept()
+    auth.failures.clear()
+    guesses.take_kept()
+    assert error_of(HttpError, password.check, "admin123").headers == {"Retry-After": "500"}
+    auth.failures.clear()
+    guesses.take_kept()
     assert status("admin123") == 200
 
 
 def test_remembers_few_devices():
     """Of those that guess; one that is locked out is not pushed out by others."""
-    marks = [own_password()] + [auth.check_password(PASSWORD) for _ in range(40)]
+    marks = [own_password()] + [password.check(PASSWORD) for _ in range(40)]
     assert [status("guess", marks[0]) for _ in range(6)] == [401] * 5 + [429]
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     for mark in marks[1:]:
         assert status("guess", mark) == 401
-    assert len(guesses._failures) <= 18
+    assert len(auth.failures) <= 18
     assert status(PASSWORD, marks[0]) == status(PASSWORD) == 429
 
 
@@ -197,7 +198,7 @@ def test_tokens():
 
 def test_keeps_few_tokens():
     first = auth.new_token()
-    auth._tokens[first] -= 1
+    auth.tokens[first] -= 1
     others = [auth.new_token() for _ in range(4)]
     assert not auth.is_token(first)
     assert all(auth.is_token(token) for token in others)

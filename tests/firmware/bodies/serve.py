@@ -47,12 +47,12 @@ def serve(port, *options):
         values[name] = type(values[name])(value)
     _chip.running = int(values["running"])
     _chip.ssid, _chip.password = values["network"], values["key"]
-    import auth
     import client
     import config
     import esp32
     import health
     import main
+    import password
     import self_test
     import server
     import web
@@ -66,13 +66,13 @@ def serve(port, *options):
         nvs.set_blob("wifi_ssid", b"virtual-wifi")
         nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
-        nvs.set_blob("password", SALT + auth.hash_password(values["password"], SALT))
+        nvs.set_blob("password", SALT + password.digest(values["password"], SALT))
     nvs.commit()
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
     main._FEED_SECONDS = values["feed"]
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
-        web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
+        web.restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
     if values["broken"]:
         del web.app.handlers["GET /info"]
     web.app.on("GET /inside", server.ANYONE)(inside)

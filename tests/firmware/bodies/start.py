@@ -12,6 +12,8 @@ from esp32 import NVS
 
 BLOCK = 512  # of littlefs
 
+_shown = 0  # times that the heap was shown
+
 
 def serve(port, stored_password, running, restarts=1):
     """Start what the slot at `running` holds; its port 80 is `port`. The machine is a real chip.
@@ -42,15 +44,14 @@ def serve(port, stored_password, running, restarts=1):
         web = sys.modules["web"]
         __import__("self_test").PORT = int(port)
         if not int(restarts):
-            web._restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
-
-        shown = []
+            web.restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
 
         async def show():
             while web.app._clients:
                 await asyncio.sleep(0.01)
-            print("HEAP", len(shown), _allocated() - before)
-            shown.append(1)
+            global _shown
+            print("HEAP", _shown, _allocated() - before)
+            _shown += 1
 
         @web.app.on("GET /heap", sys.modules["server"].ANYONE)
         async def heap(request):

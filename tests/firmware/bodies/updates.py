@@ -10,6 +10,7 @@ import _chip
 import _otadata
 import _upload
 import image
+import judge
 import slot
 import web
 from _expect import error_of
@@ -135,7 +136,7 @@ def test_memory_that_ends_in_the_middle_is_a_refusal_like_others(path):
 
     for name in ("judge", "check_version", "writeblocks", "check", "set_boot"):
         restart()
-        place = {"check": slot, "judge": image, "check_version": image}.get(name, web.ota.target)
+        place = {"check": slot, "judge": judge, "check_version": judge}.get(name, web.ota.target)
         works = getattr(place, name)
         setattr(place, name, fail)
         assert refused(path) == ("BUSY", 409), name
@@ -158,10 +159,10 @@ def orders_versions_as_semver_does():
     order += ["1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0"]
     for index in range(1, len(order)):
         older, newer = order[index - 1], order[index]
-        image.check_version(newer, older)
-        assert error_of(UpdateError, image.check_version, older, newer).name == "UPDATE_ERROR_VERSION"
-        assert error_of(UpdateError, image.check_version, older, older).name == "UPDATE_ERROR_VERSION"
-    image.check_version("0.0.1", "")  # what runs was not built by the kit
+        judge.check_version(newer, older)
+        assert error_of(UpdateError, judge.check_version, older, newer).name == "UPDATE_ERROR_VERSION"
+        assert error_of(UpdateError, judge.check_version, older, older).name == "UPDATE_ERROR_VERSION"
+    judge.check_version("0.0.1", "")  # what runs was not built by the kit
 
 
 def takes_versions_as_the_kit_does(path):
@@ -177,12 +178,12 @@ def takes_versions_as_the_kit_does(path):
         return image.descriptor(head)["version"]
 
     for version in versions["good"]:
-        image.check_version(read(version), "")
+        judge.check_version(read(version), "")
         assert read(version) == version
     for version in versions["bad"]:
-        error = error_of(UpdateError, image.check_version, read(version), "")
+        error = error_of(UpdateError, judge.check_version, read(version), "")
         assert error.name == "UPDATE_ERROR_VERSION", version
-        image.check_version("0.0.1", read(version))  # the kit has not built what runs
+        judge.check_version("0.0.1", read(version))  # the kit has not built what runs
 
 
 def test_refuses_sizes(path):
