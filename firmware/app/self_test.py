@@ -31,7 +31,7 @@ async def start_on_probation(chosen):
 # Return once the board answers at its own address.
 async def start(chosen):
     await wifi.connect(chosen)
-    web.app.hosts = ["localhost"] + chosen.get("hosts", []) + [wifi.hostname().lower()]
+    web.app.hosts = ["localhost"] + chosen["hosts"] + [wifi.hostname().lower()]
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     web.app.serving = asyncio.create_task(web.app.run(PORT))
     while not await _answers():

@@ -50,6 +50,8 @@ class Updater:
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
         except MemoryError:  # a heap in many pieces may have no place for a buffer
+            self._first = self._buffer = None
+            gc.collect()
             advice = "POST to /restart, and send the image again."
             raise self._failed(UpdateError("BUSY", "The board has no memory left for an update.", advice))
         except UpdateError as error:

@@ -58,6 +58,7 @@ def test_get(board) -> None:
         "netmask": None,
         "gateway": None,
         "dns": None,
+        "hosts": [],
         "pins": {"led": 2, "progress": None, "button": 18},
     }
 
@@ -108,6 +109,9 @@ GOOD = [
     {"pins": {"led": 4, "progress": 33, "button": 0}},
     {"pins": {"led": None, "progress": 2}},
     {"pins": {"led": 18, "progress": None, "button": 2}},
+    {"hosts": []},
+    {"hosts": ["board.example.org", "x", "1-2.3"]},
+    {"hosts": ["a" * 32 + "." + "b" * 30, "c", "d", "e"]},
 ]
 
 BAD = {
@@ -125,6 +129,13 @@ BAD = {
     ],
     "wifi_ssid": [{"wifi_ssid": value} for value in ("", "x" * 33, "ü" * 17, None, 5, True, ["x"], {})]
     + [{"wifi_ssid": text} for bad in NOT_PLAIN for text in (bad, f"a{bad}b")],
+    "hosts": [
+        {"hosts": value}
+        for value in (
+            *("board.example.org", None, 5, {}, {"a": 1}, ["a"] * 5, [None], [5], [["a"]], [""], ["a."], [".a"]),
+            *(["a..b"], ["a b"], ["a_b"], ["-a"], ["a:80"], ["http://a"], ["\u00fc"], ["a" * 33], ["a." * 31 + "ab"]),
+        )
+    ],
     "setting": [{"\ud800": "x"}, {"a\n": "x"}, {"pins": {"\udc00": 1}}],
     "wifi_password": [
         {"wifi_password": value}
@@ -248,9 +259,24 @@ def test_new_settings_apply_at_the_next_start(interpreter, make_flash, serve) ->
     assert "Trying" not in third.output()
     assert third.get("/info").json()["hostname"] == "lab-7"
     third.log_in(PASSWORD)
-    assert config(third) == {"wifi_ssid": "virtual-wifi", "hostname": "lab-7"} | STATIC | {
+    assert config(third) == {"wifi_ssid": "virtual-wifi", "hostname": "lab-7", "hosts": []} | STATIC | {
         "pins": {"led": 4, "progress": None, "button": 18}
     }
+
+
+def test_more_names(interpreter, make_flash, serve) -> None:
+    """Those by which a router or a proxy leads to the board; from the next start on."""
+    board = serve(interpreter, make_flash(), password=PASSWORD)
+    put(board, hosts=["Board.Example.org", "esp32.fritz.box"])
+    assert config(board)["hosts"] == ["board.example.org", "esp32.fritz.box"]
+    assert board.get("/info", headers={"Host": "board.example.org"}).status_code == 403
+    board.post("/restart", headers=board.bearer)
+    board.wait()
+    board = serve(interpreter, board.flash, install=0)
+    for host, status in (("board.example.org:8080", 200), ("ESP32.fritz.box", 200), ("fritz.box", 403)):
+        assert board.get("/info", headers={"Host": host}).status_code == status
+        assert board.get("/info", headers={"Host": host, "Origin": f"http://{host}"}).status_code == status
+    assert board.get("/info", headers={"Host": "127.0.0.1", "Origin": "http://esp32.fritz.box"}).status_code == 403
 
 
 def test_another_wifi(interpreter, make_flash, serve) -> None:

@@ -120,11 +120,14 @@ def test_defaults():
         "hostname": "esp32-ota-0110",
         "static": None,
         "pins": {"led": 2, "progress": None, "button": 18},
+        "hosts": [],
     }
 
 
 def test_cut_while_storing():
     install()
+    for number in range(8):  # the last word written then lies where half of a write counts
+        NVS("kit").set_i32("more%d" % number, 1)
     cut_everywhere(change)
 
 
@@ -381,8 +384,9 @@ def test_longest_settings():
         "dns": "200.255.255.255",
     }
     pins = {"led": 25, "progress": 26, "button": 27}
+    hosts = ["router.example.org", "proxy.example.org"]
     for name, password in (('"' * 32, '"' * 63), ("\u00fc" * 16, "\\" * 63), ("\u20ac" * 10, "f" * 64)):
-        put(wifi_ssid=name, wifi_password=password, hostname="x" * 32, pins=pins, **address)
+        put(wifi_ssid=name, wifi_password=password, hostname="x" * 32, pins=pins, hosts=hosts, **address)
         try_out()
         restart()
         chosen = config.choose()
@@ -391,24 +395,28 @@ def test_longest_settings():
 
 
 def test_nvs_that_fails():
-    """A refusal, and nothing has changed."""
+    """At whatever operation: a refusal, and nothing has changed; or all is stored, but for what was to be erased."""
     install()
     put(hostname="first")
-    before = view()
-    for number in range(20):
-        restart()
-        _chip.fail_at = number
+    data, before = image(), view()
+    answers = []
+    while _chip.fail_at is None or _chip.operations > _chip.fail_at:
+        restart(data)
+        _chip.fail_at = len(answers)
         try:
-            change()
+            put(hostname="new", pins={"led": 4}, hosts=["board.example.org"], **WIFI)
+            answers.append(200)
         except config.HttpError as error:
-            assert (error.status, error.name) == (500, "NOT_STORED")
-            _chip.fail_at = None
-            restart()
-            assert view() == before, number
-        else:
-            break
+            assert error.name == "NOT_STORED"
+            answers.append(error.status)
+        failed, _chip.fail_at = _chip.fail_at, None
+        done = _chip.operations
+        restart()
+        assert (view() == before) == (answers[-1] == 500), answers
+        _chip.operations, _chip.fail_at = done, failed
     _chip.fail_at = None
-    assert number > 3
+    assert answers == sorted(answers, reverse=True), answers
+    assert answers.count(500) > 3 and answers.count(200) > 1, answers
 
 
 def test_without_nvs():
