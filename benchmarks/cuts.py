@@ -27,10 +27,13 @@ SEED, TWICE, FAULTS = 6, 100, 100
 ERASE = "        self.target.ioctl(_ERASE, 0)\n        await self._write"
 COMMIT = """        self.progress["phase"] = "verify"
         await self._verify(size, digest)
+        if await body.readinto(memoryview(self._buffer)[:1]):
+            raise UpdateError("SPACE", "More bytes came than were announced.")
         self._lap("verify")
         self.progress["phase"] = "commit"
-        self._commit(size)
+        await self._commit(size, digest)
 """
+REFUSED = "        except OSError as error:\n            return f\"The board does not take"
 SET_BOOT = "            self.target.set_boot()\n"
 CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
 ON_PROBATION = "    try:\n        await asyncio.wait_for(start"
@@ -44,7 +47,8 @@ MUTANTS = (
     ("none: as it is", UPDATER, "", ""),
     ("2: first sector not erased first", UPDATER, ERASE, "        await self._write"),
     ("2: first sector written first", UPDATER, ERASE, ERASE.replace("ioctl(_ERASE, 0)", "writeblocks(0, self._first)")),
-    ("3: slot not read back", UPDATER, "if sha.digest() != digest:", "if False:"),
+    ("3: set_boot's refusal ignored", UPDATER, REFUSED, REFUSED.replace("return f", "error = f")),
+    ("7: a refusal always the image's", UPDATER, "if await self._read_back(size) == digest:", "if True:"),
     ("3: first sector not read back", UPDATER, "if self._buffer != self._first:", "if False:"),
     (
         "3: application not checked",
@@ -56,7 +60,7 @@ MUTANTS = (
         "3: committed before verified",
         UPDATER,
         COMMIT,
-        "        self._commit(size)\n        await self._verify(size, digest)\n",
+        "        await self._commit(size, digest)\n        await self._verify(size, digest)\n",
     ),
     (
         "3: set_boot before the first sector",
@@ -65,7 +69,7 @@ MUTANTS = (
         FIRST.replace("try:\n", "try:\n            self._set_boot()\n"),
     ),
     ("3: set_boot twice", UPDATER, SET_BOOT, SET_BOOT * 2),
-    ("3: record not read back", UPDATER, "if slot.state(self.target) == slot.NEW:", "if True:"),
+    ("3: record not read back", UPDATER, "if slot.state(self.target) != slot.NEW:", "if False:"),
     ("4: no hash at the start", SLOT, CHECK, "offset, length, _ = find(reader(partition), partition.info()[3])"),
     (
         "confirm at every start, whatever runs",
