@@ -13,7 +13,7 @@ import pytest
 from kit import new_app
 from kit.errors import BoardError, UpdateError
 from kit.settings import DEMO
-from kit.update_image import UpdateImage, build
+from kit.image.update_image import UpdateImage, build
 
 
 @pytest.fixture(scope="session")
