@@ -104,7 +104,7 @@ def _hostname(name: object) -> str:
 def _look(url: str, how: str, name: str = "") -> Found:
     said = None
     with suppress(AddressError):  # in a boot log stands what a program prints
-        said = Web(url).look("/info", timeout=PATIENCE)
+        said = Web(url).look("/info", seconds=PATIENCE)
     info = {key: str(value) for key, value in (said or {}).items()}
     return Found(info.get("hostname", name), url, how, info)
 
