@@ -34,7 +34,7 @@ def read(answer: Answer, shape: Shape | None = None) -> dict:
     if answer.is_ok and (found := said(answer.body, shape)):
         return found
     refusal = {} if answer.is_ok else said(answer.body) or {}
-    error, message, advice = (_text(refusal.get(name)) for name in ("error", "message", "advice"))
+    error, message, advice = (one_line(refusal.get(name)) for name in ("error", "message", "advice"))
     if message and error.startswith("UPDATE_ERROR_"):
         raise UpdateError(error, message, advice or NOT_OURS, answer.status)
     if answer.status == 401:
@@ -48,7 +48,7 @@ def read(answer: Answer, shape: Shape | None = None) -> dict:
 
 def not_ours(answer: Answer) -> BoardError:
     """Return the error for an answer that our firmware would not give."""
-    what = f"{answer.status} {_text(answer.reason)}".strip()
+    what = f"{answer.status} {one_line(answer.reason)}".strip()
     return BoardError(f"{answer.path} answered {what}, not as our firmware does.", NOT_OURS)
 
 
@@ -57,7 +57,7 @@ def log_in() -> BoardError:
     return BoardError("Nobody is logged in, 5 minutes are over, or the board has restarted.", "Log in: ota.login().")
 
 
-def _text(value: object) -> str:
+def one_line(value: object) -> str:
     """Return a text that fits in a line, empty where there is none."""
     return "".join(c for c in value[:LONGEST_TEXT] if c.isprintable()) if isinstance(value, str) else ""
 
@@ -66,5 +66,5 @@ def _fits(value: object, kind: type | Shape) -> bool:
     if isinstance(kind, Mapping):
         return isinstance(value, dict) and all(_fits(value.get(name), inner) for name, inner in kind.items())
     if kind is str:
-        return isinstance(value, str) and value == _text(value)
+        return isinstance(value, str) and value == one_line(value)
     return type(value) in (int, kind) and 0 <= value <= LARGEST_NUMBER

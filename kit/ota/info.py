@@ -1,5 +1,6 @@
 """What a board says of itself (`GET /info`)."""
 
+from kit.ota.answer import one_line
 from kit.ota.web import Web
 from kit.shown import html_table
 
@@ -12,7 +13,8 @@ class Info(dict):
 
     def __repr__(self) -> str:
         slots = ", ".join(f"{key} {self.get(key)}" for key in ("running", "boot", "next"))
-        return f"{self.get('name')} {self.get('version')} on {self.get('chip')}: {slots}, {self.get('image_state')}"
+        name, version, chip, state = (self.get(key) for key in ("name", "version", "chip", "image_state"))
+        return one_line(f"{name} {version} on {chip}: {slots}, {state}")
 
     def _repr_html_(self) -> str:
         return html_table(self.items())
