@@ -1,4 +1,8 @@
-"""The errors of the kit: one family, each naming a cause and the next step."""
+"""The errors of the kit: one family, each naming a cause and the next step; and what an interrupt looks like."""
+
+import functools
+from collections.abc import Callable
+from inspect import isfunction
 
 
 class KitError(Exception):
@@ -61,3 +65,29 @@ class UpdateError(KitError):
 
     def __str__(self) -> str:
         return f"{self.error}: {self.cause} {self.advice}"
+
+
+class Interrupted(KeyboardInterrupt):
+    """The reader has interrupted a verb; the text says what came of it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Interrupted: {self}"]
+
+
+def interruptible(verb: Callable | type) -> Callable | type:
+    """Make an interrupt of a function, or of the public methods of a class, one line without the inside of the kit."""
+    if isinstance(verb, type):
+        for name, method in list(vars(verb).items()):
+            if isfunction(method) and not name.startswith("_"):
+                setattr(verb, name, interruptible(method))
+        return verb
+
+    @functools.wraps(verb)
+    def wrapped(*args, **kwargs):
+        try:
+            return verb(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            text = str(interrupt) if isinstance(interrupt, Interrupted) else f"{verb.__name__} has not come to its end."
+        raise Interrupted(text)
+
+    return wrapped

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,23 +33,54 @@ DEMO = Settings(wifi_ssid="virtual-wifi", wifi_password="virtual-password", pass
 def settings(virtual: bool) -> Settings:
     """Return the settings in force: each value from the environment, else from lab.toml here or in a parent.
 
-    An empty value counts as not set. A virtual board takes the demo values where no variable is set: lab.toml speaks
-    of a real network, which a virtual board cannot join.
+    An empty value counts as not set, but for the Wi-Fi password: an open network has none. A virtual board takes the
+    demo values where no variable is set: lab.toml speaks of a real network, which a virtual board cannot join.
 
     Raises:
-        SettingsError: a value for a real board is missing, or lab.toml cannot be read.
+        SettingsError: a value for a real board is missing or no text, or lab.toml cannot be read.
     """
+    return Settings(**_find(virtual, *PLACES))
+
+
+def ota_password(virtual: bool) -> str:
+    """Return the OTA password in force, for which no other setting is needed; see `settings`."""
+    return _find(virtual, "password")["password"]
+
+
+def _find(virtual: bool, *names: str) -> dict[str, str]:
+    found = _look_up(names, virtual)
+    if problem := _problem(found):
+        found.clear()  # a traceback can show what variables hold
+        raise SettingsError(*problem)
+    return found
+
+
+def _look_up(names: Iterable[str], virtual: bool) -> dict[str, object]:
+    """Return what is set, or not: None is for what is not there."""
     tables = {} if virtual else _lab_toml()
     found = {}
-    for name, (variable, table, key, _) in PLACES.items():
-        found[name] = os.environ.get(variable) or (getattr(DEMO, name) if virtual else _text(tables, table, key))
-    missing = [f"{what} ({variable})" for name, (variable, _, _, what) in PLACES.items() if not found[name]]
+    for name in names:
+        variable, table, key, _ = PLACES[name]
+        inside = tables.get(table, {})
+        written = inside.get(key) if isinstance(inside, dict) else ()
+        values = (os.environ.get(variable), getattr(DEMO, name) if virtual else written)
+        not_set = (None,) if name == "wifi_password" else (None, "")
+        found[name] = next((value for value in values if value not in not_set), None)
+    return found
+
+
+def _problem(found: dict[str, object]) -> tuple[str, str] | None:
+    """Return what is wrong with settings, and what to do."""
+    for name, value in found.items():
+        variable, table, key, _ = PLACES[name]
+        if not isinstance(value, str | None):
+            return f"{FILE}: {key} in [{table}] is not a text.", f'Write it in quotes: {key} = "…".'
+        if value and any("\ud7ff" < char < "\ue000" for char in value):  # what Python makes of other bytes (PEP 383)
+            return f"{variable} is not UTF-8.", f"Set it in a terminal that uses UTF-8, or write it into {FILE}."
+    missing = [f"{PLACES[name][3]} ({PLACES[name][0]})" for name, value in found.items() if value is None]
     if missing:
-        raise SettingsError(
-            f"A real board needs settings that are not set: {', '.join(missing)}.",
-            f"Copy lab.example.toml to {FILE} and fill it in, or set the environment variables.",
-        )
-    return Settings(**found)
+        cause = f"A real board needs settings that are not set: {', '.join(missing)}."
+        return cause, f"Copy lab.example.toml to {FILE} and fill it in, or set the environment variables."
 
 
 def hash_password(password: str, salt: bytes) -> bytes:
@@ -64,13 +96,7 @@ def _lab_toml() -> dict:
     path = next(filter(Path.is_file, paths), None)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig")) if path else {}  # Notepad may put a BOM in front
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
-        raise SettingsError(f"{path} cannot be read: {error}.", "Compare it with lab.example.toml.") from None
-
-
-def _text(tables: dict, table: str, key: str) -> str:
-    value = tables.get(table, {})
-    value = value.get(key, "") if isinstance(value, dict) else None
-    if not isinstance(value, str):
-        raise SettingsError(f"{FILE}: {key} in [{table}] is not a text.", f'Write it in quotes: {key} = "…".')
-    return value
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or not TOML
+        reason = str(error)
+    # Not above: what the error holds, as the whole file, would stay in its context.
+    raise SettingsError(f"{path} cannot be read: {reason}.", "Compare it with lab.example.toml.")

@@ -1,5 +1,6 @@
 """`kit.find`: the boards that can be found, and what each says of itself."""
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -8,8 +9,8 @@ from dataclasses import dataclass, replace
 from zeroconf import AddressResolverIPv4, DNSQuestionType, Error, InterfaceChoice, Zeroconf
 
 from kit.board.boot_log import known_urls
-from kit.errors import AddressError
-from kit.ota.web import Web
+from kit.errors import AddressError, interruptible
+from kit.ota.web import Web, web_address
 from kit.shown import html_table
 
 LOOPBACK, NETWORK = ["127.0.0.1"], InterfaceChoice.All
@@ -32,7 +33,7 @@ class Found:
     Args:
         name: its hostname, empty where it does not say.
         url: where its web server is reached, empty where nobody knows.
-        how: by what it was found: "register" (of virtual boards), "boot log", "mDNS".
+        how: by what it was found: "register" (of virtual boards), "boot log", "KIT_URL", "mDNS".
         info: what it says of itself, as text; empty when it does not answer.
     """
 
@@ -67,25 +68,28 @@ class Boards(tuple[Found, ...]):
         return html_table((board.cells() for board in self), HEAD) + f"<p>{self.advice}</p>"
 
 
+@interruptible
 def find(*names: str) -> Boards:
     """Look for boards, for some seconds, and ask each of them for its /info.
 
-    Without a name the virtual boards of this user are found that run, and the boards that were reset in this session.
+    Without a name the virtual boards of this user are found that run, the boards that were reset in this session, and
+    the one at KIT_URL.
 
     Args:
         names: hostnames to ask for in this computer's network by mDNS, with or without `.local`.
 
     Raises:
-        AddressError: something is no hostname.
+        AddressError: something is no hostname, or KIT_URL no address.
     """
     from kit.virtual.join import running
 
     asked = dict.fromkeys(map(_hostname, names))
     places = dict.fromkeys(known_urls.values(), "boot log") | {board["http"]: "register" for board in running()}
+    places |= {web_address(url): "KIT_URL" for url in [os.environ.get("KIT_URL")] if url}
     with ThreadPoolExecutor() as pool:
         boards = list(pool.map(_look, places, places.values()))
         # A virtual board that has ended is still in the boot logs of this session.
-        boards = [board for board in boards if board.info or board.how == "register" or "//127." not in board.url]
+        boards = [board for board in boards if board.info or board.how != "boot log" or "//127." not in board.url]
         known = {board.name.lower() for board in boards if board.name}
         here, there = pool.map(_resolve, [known, asked.keys() - known], [LOOPBACK, NETWORK])
         boards = [replace(board, how=f"{board.how}, mDNS") if board.name.lower() in here else board for board in boards]
@@ -104,7 +108,7 @@ def _hostname(name: object) -> str:
 def _look(url: str, how: str, name: str = "") -> Found:
     said = None
     with suppress(AddressError):  # in a boot log stands what a program prints
-        said = Web(url).look("/info", timeout=PATIENCE)
+        said = Web(url).look("/info", seconds=PATIENCE)
     info = {key: str(value) for key, value in (said or {}).items()}
     return Found(info.get("hostname", name), url, how, info)
 

@@ -1,12 +1,13 @@
 """The settings of a board, as `board.install()` writes them into its NVS."""
 
 import os
+from string import hexdigits
 
 from kit.errors import SettingsError
-from kit.settings import hash_password, settings
+from kit.settings import FILE, PLACES, hash_password, settings
 
 SALT_SIZE = 16
-DEFAULT_PASSWORD, PASSWORD_LENGTHS = "admin123", range(8, 65)  # as firmware/app/auth.py takes them
+DEFAULT_PASSWORD = "admin123"
 
 # The settings go to NVS, which survives updates; esp32.NVS has blobs and 32-bit numbers only.
 STORE_SETTINGS = """
@@ -23,14 +24,13 @@ def store_settings(virtual: bool) -> str:
     """Return the MicroPython code that stores the settings in force.
 
     Raises:
-        SettingsError: a setting for a real board is missing, or the OTA password is no good one.
+        SettingsError: a setting for a real board is missing, or one that a board does not take.
     """
     chosen = settings(virtual)
-    if chosen.password == DEFAULT_PASSWORD or len(chosen.password) not in PASSWORD_LENGTHS:
-        raise SettingsError(
-            "The OTA password is too short, too long, or the one that everybody knows.",
-            "Choose one of your own, 8 to 64 characters long, in lab.toml or KIT_PASSWORD.",
-        )
+    for name, (is_right, wrong, right) in RULES.items():
+        if not is_right(getattr(chosen, name)):
+            variable, *_, what = PLACES[name]
+            raise SettingsError(f"The {what} {wrong}.", f"Write {right} into {FILE}, or set {variable}.")
     salt = os.urandom(SALT_SIZE)
     blobs = {
         "wifi_ssid": chosen.wifi_ssid.encode(),
@@ -38,3 +38,34 @@ def store_settings(virtual: bool) -> str:
         "password": salt + hash_password(chosen.password, salt),
     }
     return STORE_SETTINGS.format(blobs=blobs)
+
+
+# As firmware/app/config.py and auth.py take them over the air; tests/settings.json holds both to it.
+
+
+def _is_wifi_name(text: str) -> bool:
+    return 0 < len(text.encode()) <= 32 and min(text) >= " "
+
+
+def _is_wifi_password(text: str) -> bool:
+    is_key = len(text) == 64 and not text.strip(hexdigits)
+    return not text or is_key or (8 <= len(text) <= 63 and min(text) >= " " and max(text) <= "~")
+
+
+def _is_password(text: str) -> bool:
+    return 8 <= len(text) <= 64 and text != DEFAULT_PASSWORD
+
+
+RULES = {
+    "wifi_ssid": (_is_wifi_name, "is too long or has control characters in it", "1 to 32 bytes of text"),
+    "wifi_password": (
+        _is_wifi_password,
+        "is none that a network can have",
+        "8 to 63 ASCII characters, 64 hex digits, or for an open network nothing between the quotes",
+    ),
+    "password": (
+        _is_password,
+        "is too short, too long, or the one that everybody knows",
+        "one of your own, 8 to 64 characters long,",
+    ),
+}

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from kit.board.board import Board
 from kit.errors import BoardError
 from kit.image.update_image import UpdateImage
-from kit.settings import settings
+from kit.settings import ota_password
 
 TIMEOUT = 10  # s; the board waits as long for the body
 CONTINUE = b"HTTP/1.1 100"  # the answer to an Expect: 100-continue, when the board wants the body
@@ -23,7 +23,7 @@ def another_upload(board: Board, image: UpdateImage) -> Iterator[None]:
         BoardError: the board does not take it.
     """
     address = urlsplit(board.url)
-    login = base64.b64encode(f"admin:{settings(board.is_virtual).password}".encode()).decode()
+    login = base64.b64encode(f"admin:{ota_password(board.is_virtual)}".encode()).decode()
     head = {"Authorization": f"Basic {login}", "Content-Length": str(image.size), "Expect": "100-continue"}
     with closing(HTTPConnection(address.netloc, timeout=TIMEOUT)) as connection:
         connection.request("POST", "/update", headers=head)

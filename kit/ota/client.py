@@ -7,19 +7,21 @@ import os
 from html import escape
 from typing import TYPE_CHECKING
 
-from kit.errors import BoardError
+from kit.errors import BoardError, Interrupted, interruptible
+from kit.ota.answer import log_in, read
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
-from kit.ota.waiting import await_confirmation, await_restart
-from kit.ota.web import Web, answer, log_in
+from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_runs
+from kit.ota.web import JSON, Web
 from kit.progress import Progress
-from kit.settings import settings
+from kit.settings import ota_password
 
 if TYPE_CHECKING:
     from kit.image.update_image import UpdateImage
 
 
+@interruptible
 class OtaClient:
     """The web server of one board.
 
@@ -57,19 +59,19 @@ class OtaClient:
             BoardError: the board does not know this password, or has locked the door; it says for how long.
             SettingsError: no password is set.
         """
-        password = settings(self._is_virtual(self.info())).password
-        response = self._web.request("POST", "/login", json={"password": password})
-        if response.status_code == 401:
+        password = ota_password(self._is_virtual(self.info()))
+        answer = self._web.request("POST", "/login", body=json.dumps({"password": password}).encode(), headers=JSON)
+        if answer.status == 401:
             raise BoardError(
                 "Invalid password!", "It comes from KIT_PASSWORD or lab.toml; board.install() writes it to the board."
             )
-        said = answer(response)
+        said = read(answer, {"token": str, "expires_in": int})
         self._web.token = said["token"]
         print(f"Logged in for {said['expires_in'] // 60} minutes.")
 
     def progress(self) -> dict:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""
-        return self._web.ask("GET", "/progress")
+        return self._web.ask("GET", "/progress", PROGRESS)
 
     def restart(self) -> Info:
         """Restart the board, and return what it says of itself once it answers again.
@@ -88,7 +90,7 @@ class OtaClient:
             UpdateError: there is no version to go back to, or this is not the time for it.
             BoardError: nobody is logged in, or that version does not confirm itself.
         """
-        said = self._web.ask("POST", "/rollback")
+        said = self._web.ask("POST", "/rollback", {"version": str, "slot": str})
         self._web.token = None
         return await_confirmation(self._web, said["version"], said["slot"])[0]
 
@@ -103,20 +105,20 @@ class OtaClient:
             BoardError: nobody is logged in, or the board refuses one of them; then none is changed.
         """
         try:
-            body = json.dumps(settings, allow_nan=False)
+            body = json.dumps(settings, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
             raise BoardError(
                 "These settings are no JSON.", "Give texts, whole numbers, None, and a dict of pins."
             ) from None
-        headers = {"Content-Type": "application/json"}
-        print(self._web.ask("PUT", "/config", data=body, headers=headers)["message"])
+        print(self._web.ask("PUT", "/config", {"message": str}, body=body, headers=JSON)["message"])
 
     def upload(
         self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None, tries: int = 1
     ) -> UploadResult:
         """Send an update image, and wait until the board has restarted and confirmed it.
 
-        The progress bar counts what the board has written to its flash. Log in first.
+        The progress bar counts what the board has written to its flash. Log in first. Interrupted, it breaks the upload
+        off, waits until the board is idle, and says what runs.
 
         Args:
             image: what `kit.build` made, a file of it, or its bytes.
@@ -136,13 +138,16 @@ class OtaClient:
         if self._web.token is None:
             raise log_in()
         old = self.info()
+        restart = None
         with Progress("upload", len(data)) as bar:
-            taken, tried = send_until_taken(self._web, data, digest_header(data, md5), old, bar, tries)
-            self._web.token = None  # the board forgets it when it restarts
-            restart = None
-            if wait:
-                _, restart = await_confirmation(self._web, taken["version"], taken["slot"])
-                bar.update(len(data), "confirmed")
+            try:
+                taken, tried = send_until_taken(self._web, data, digest_header(data, md5), old, bar, tries)
+                if wait:
+                    _, restart = await_confirmation(self._web, taken["version"], taken["slot"])
+                    bar.update(len(data), "confirmed")
+                self._web.token = None  # the board forgets it when it restarts
+            except KeyboardInterrupt:
+                raise Interrupted(what_runs(self._web)) from None
         return UploadResult(
             **{name: taken[name] for name in ("version", "slot", "bytes", "seconds")},
             samples=tried[-1],

@@ -1,10 +1,11 @@
 """What a board says of itself (`GET /info`)."""
 
-from kit.errors import BoardError
-from kit.ota.web import NOT_OURS, Web
+from kit.ota.answer import one_line
+from kit.ota.web import Web
 from kit.shown import html_table
 
 VIRTUAL_CHIP = "ESP32 (virtual)"
+SHAPE = {"version": str, "running": str, "uptime": float}  # on which the kit relies
 
 
 class Info(dict):
@@ -12,7 +13,8 @@ class Info(dict):
 
     def __repr__(self) -> str:
         slots = ", ".join(f"{key} {self.get(key)}" for key in ("running", "boot", "next"))
-        return f"{self.get('name')} {self.get('version')} on {self.get('chip')}: {slots}, {self.get('image_state')}"
+        name, version, chip, state = (self.get(key) for key in ("name", "version", "chip", "image_state"))
+        return one_line(f"{name} {version} on {chip}: {slots}, {state}")
 
     def _repr_html_(self) -> str:
         return html_table(self.items())
@@ -24,7 +26,4 @@ def read_info(web: Web) -> Info:
     Raises:
         BoardError: nothing answers at this address, or something that is no board of ours.
     """
-    info = Info(web.ask("GET", "/info"))
-    if "version" not in info:
-        raise BoardError(f"What answers at {web.url} is not our firmware.", NOT_OURS)
-    return info
+    return Info(web.ask("GET", "/info", SHAPE))

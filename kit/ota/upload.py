@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import os
 import re
-import threading
 import time
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from kit.errors import BoardError, ImageError
 from kit.image.file import read_file
+from kit.ota.answer import not_ours, read
+from kit.ota.exchange import Answer
 from kit.ota.info import Info
 from kit.ota.result import Sample
-from kit.ota.web import RETRY, Web, answer
+from kit.ota.waiting import PROGRESS
+from kit.ota.web import RETRY, Web
 from kit.progress import Progress
 
 if TYPE_CHECKING:
     from kit.image.update_image import UpdateImage
 
-# urllib3 sends under the first: longer than the 10 s for which a board discards the rest of a refused image.
-UPLOAD_TIMEOUT = (15, 180)
+TYPE = {"Content-Type": "application/octet-stream"}
+TAKEN = {"version": str, "slot": str, "bytes": int}  # the answer to an upload
+TAKEN |= {"seconds": dict.fromkeys(("receive", "write", "verify", "commit"), float)}
+VERDICT_TIMEOUT = 180.0  # seconds for the answer, once all is sent
 SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
 ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
 UNDECIDED = ("check", "write", "idle")  # phases of a board that has not had the whole image
@@ -67,33 +70,37 @@ def send_until_taken(
 
 def _send(web: Web, data: bytes, digest: dict, bar: Progress) -> tuple[dict | None, tuple[Sample, ...]]:
     """Send the image in one thread and poll in this one; return the board's answer, if any, and the samples."""
-    headers = {"Content-Type": "application/octet-stream"} | digest
-    responses, start = [], time.monotonic()
+    exchange, start = web.exchange(), time.monotonic()
 
-    def send(body: io.BytesIO | None) -> None:
-        with suppress(BoardError, ValueError):  # the link broke; the body is closed, as nobody waits any more
-            responses.append(web.request("POST", "/update", timeout=UPLOAD_TIMEOUT, headers=headers, data=body))
+    def send() -> tuple[Answer, float]:
+        options = {"body": data, "headers": TYPE | digest, "seconds": VERDICT_TIMEOUT, "exchange": exchange}
+        return web.request("POST", "/update", **options), time.monotonic() - start
 
-    with io.BytesIO(data) as body:  # requests would send an empty one in chunks
-        samples = _watch(web, threading.Thread(target=send, args=[body if data else None], daemon=True), bar)
-    if not responses:
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            sending = pool.submit(send)
+            samples = _watch(web, sending, start, bar)
+        finally:  # the board is silent, or the reader has interrupted it
+            exchange.break_off()
+    if isinstance(sending.exception(), BoardError):  # the link broke
         seconds = time.monotonic() - start
         return None, (*samples, (seconds, *(_last_word(web) or samples[-1])[1:]))
-    taken = answer(responses[0])
+    answer, seconds = sending.result()
+    taken = read(answer, TAKEN)
+    if taken["bytes"] != len(data):
+        raise not_ours(answer)
     bar.update(taken["bytes"], "restart")
-    seconds = responses[0].elapsed.total_seconds()
     samples = [sample for sample in samples if sample[0] < seconds]
     return taken, (*samples, (seconds, taken["bytes"], taken["bytes"], "restart"))
 
 
-def _watch(web: Web, sender: threading.Thread, bar: Progress) -> list[Sample]:
-    """Show what the board has written, until the sender ends or the board falls silent."""
+def _watch(web: Web, sending: Future, start: float, bar: Progress) -> list[Sample]:
+    """Show what the board has written, until the sending ends or the board falls silent."""
     samples = [(0.0, 0, 0, "check")]
-    start = heard = time.monotonic()
-    sender.start()
-    while sender.is_alive() and time.monotonic() - heard < SILENCE:
-        sender.join(0.2 if time.monotonic() - start < 1 else 1.0)
-        state = web.look("/progress") if sender.is_alive() else None
+    heard = time.monotonic()
+    while not sending.done() and time.monotonic() - heard < SILENCE:
+        wait([sending], 0.2 if time.monotonic() - start < 1 else 1.0)
+        state = None if sending.done() else web.look("/progress", PROGRESS)
         heard = heard if state is None else time.monotonic()
         if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before
             samples.append((heard - start, state["received"], state["written"], state["phase"]))
@@ -104,7 +111,7 @@ def _watch(web: Web, sender: threading.Thread, bar: Progress) -> list[Sample]:
 def _last_word(web: Web) -> Sample | None:
     """Return what the board has of an upload whose link broke, once the board has noticed; None if it won't say."""
     start = time.monotonic()
-    while (state := web.look("/progress")) and (seconds := time.monotonic() - start) < ABORT_TIMEOUT:
+    while (state := web.look("/progress", PROGRESS)) and (seconds := time.monotonic() - start) < ABORT_TIMEOUT:
         if state["phase"] not in ("check", "write"):
             return seconds, state["received"], state["written"], state["phase"]
         time.sleep(RETRY)

@@ -4,32 +4,39 @@ import time
 from collections.abc import Callable
 
 from kit.errors import BoardError, RollbackError
-from kit.ota.info import Info
+from kit.ota.info import SHAPE, Info
 from kit.ota.web import RETRY, Web
 
-RETRY_TIMEOUT = (2, 2)  # while the board restarts
+LOOK_TIMEOUT = 2.0  # seconds, while the board restarts
 CONFIRM_TIMEOUT = 90.0  # seconds: restart, join the Wi-Fi, and the firmware's 60 s for its self-test
+IDLE_TIMEOUT = 20.0  # seconds: the firmware gives an upload up after 10 s without a byte, and restarts in less than 20
+PROGRESS = {"phase": str, "received": int, "written": int}
+UNCONFIRMED = ("NEW", "PENDING_VERIFY")  # image states
 
 
-def wait_until(web: Web, failure: str, is_so: Callable[[Info, float], bool]) -> tuple[Info, float]:
+def wait_until(
+    web: Web, failure: str, is_so: Callable[[Info, float], bool], patience: float | None = None
+) -> tuple[Info, float]:
     """Ask the board until its answer, and the seconds since the first question, are as wanted; return both.
 
     Args:
         failure: what the board did not do, for the error.
+        patience: seconds; None for CONFIRM_TIMEOUT.
 
     Raises:
-        BoardError: it was not so within 90 s.
+        BoardError: it was not so in time.
     """
     start = time.monotonic()
     last = "none"
-    while (seconds := time.monotonic() - start) < CONFIRM_TIMEOUT:
-        info = Info(web.look("/info", timeout=RETRY_TIMEOUT) or {})
+    patience = patience or CONFIRM_TIMEOUT
+    while (seconds := time.monotonic() - start) < patience:
+        info = Info(web.look("/info", SHAPE, seconds=LOOK_TIMEOUT) or {})
         if is_so(info, seconds):
             return info, seconds
         last = info or last
         time.sleep(RETRY)
     raise BoardError(
-        f"The board {failure} within {CONFIRM_TIMEOUT:.0f} s; its last answer: {last}.",
+        f"The board {failure} within {patience:.0f} s; its last answer: {last}.",
         "board.reset() restarts it and shows its address.",
     )
 
@@ -61,6 +68,21 @@ def await_confirmation(web: Web, version: str, slot: str) -> tuple[Info, float]:
         return (info.get("running"), info.get("image_state")) == (slot, "VALID")
 
     return wait_until(web, f"did not confirm version {version}", is_confirmed)
+
+
+def what_runs(web: Web) -> str:
+    """Wait until a board whose upload was broken off is idle, or has restarted, and say what runs on it."""
+
+    def is_idle(info: Info, _: float) -> bool:
+        state = web.look("/progress", PROGRESS, seconds=LOOK_TIMEOUT)  # empty: it has restarted, and forgot the token
+        is_busy = state is None or state.get("phase", "idle") != "idle"
+        return bool(info) and info.get("image_state") not in UNCONFIRMED and not is_busy
+
+    try:
+        info, _ = wait_until(web, "was not idle", is_idle, IDLE_TIMEOUT)
+    except BoardError:
+        return "The board does not answer. Once it does, ota.info() shows what runs."
+    return f"{info['version']} runs in {info['running']}."
 
 
 def _started_within(info: Info, seconds: float) -> bool:

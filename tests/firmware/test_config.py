@@ -31,6 +31,12 @@ def test_install_leaves_no_trial(interpreter, make_flash: Callable[..., Path], t
     assert done.code == 0, done.output
 
 
+def test_the_board_takes_what_the_kit_takes(interpreter, make_flash: Callable[..., Path]) -> None:
+    cases = Path(__file__).parents[1] / "settings.json"
+    done = interpreter.run("configs", "takes_what_the_kit_takes", make_flash(), cases)
+    assert done.code == 0, done.output
+
+
 def nvs(board) -> bytes:
     with board.flash.open("rb") as file:
         file.seek(NVS)

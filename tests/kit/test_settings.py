@@ -1,10 +1,12 @@
 import hashlib
+import os
+import traceback
 from pathlib import Path
 
 import pytest
 
 from kit.errors import SettingsError
-from kit.settings import DEMO, PLACES, hash_password, settings
+from kit.settings import DEMO, PLACES, hash_password, ota_password, settings
 
 LAB = '[wifi]\nssid = "home"\npassword = "wifi-secret"\n\n[ota]\npassword = "ota-secret"\n'
 EXAMPLE = Path(__file__).parents[2] / "lab.example.toml"
@@ -52,6 +54,97 @@ def test_environment_wins_value_by_value(here, monkeypatch):
     assert (found.wifi_ssid, found.password) == ("home", "from-environment")
 
 
+@pytest.mark.parametrize(
+    ("lab", "variable", "password"),
+    [
+        (LAB, "", ""),
+        (LAB, None, "wifi-secret"),
+        (LAB.replace("wifi-secret", ""), None, ""),
+        (LAB.replace("wifi-secret", ""), "from-environment", "from-environment"),
+        (LAB.replace('password = "wifi-secret"', ""), "", ""),
+        (LAB.replace('password = "wifi-secret"', ""), None, None),
+    ],
+)
+def test_open_network_has_an_empty_password(here, monkeypatch, lab, variable, password):
+    (here / "lab.toml").write_text(lab)
+    if variable is not None:
+        monkeypatch.setenv("KIT_WIFI_PASSWORD", variable)
+    if password is None:
+        with pytest.raises(SettingsError, match=r"not set: Wi-Fi password \(KIT_WIFI_PASSWORD\)\."):
+            settings(virtual=False)
+    else:
+        assert settings(virtual=False).wifi_password == password
+
+
+def test_open_network_of_a_virtual_board(monkeypatch):
+    monkeypatch.setenv("KIT_WIFI_PASSWORD", "")
+    assert settings(virtual=True).wifi_password == ""
+
+
+@pytest.mark.parametrize(
+    "lab", ['[ota]\npassword = "ota-secret"\n', '[wifi]\nssid = 5\n[ota]\npassword = "ota-secret"\n']
+)
+def test_ota_password_needs_no_wifi(here, lab):
+    (here / "lab.toml").write_text(lab)
+    assert ota_password(virtual=False) == "ota-secret"
+
+
+def test_ota_password_that_is_missing(here):
+    (here / "lab.toml").write_text('[ota]\npassword = ""\n')
+    with pytest.raises(SettingsError, match=r"not set: OTA password \(KIT_PASSWORD\)\."):
+        ota_password(virtual=False)
+    assert ota_password(virtual=True) == DEMO.password
+
+
+SECRET = "s3cr3t-of-a-learner"
+
+
+def everything(error: BaseException) -> str:
+    """Whatever can be shown of an error: its texts, those of what it came from, and the variables of every frame."""
+    chain = traceback.TracebackException.from_exception(error, capture_locals=True)
+    texts = [*chain.format(chain=True), str(chain.__dict__), repr(error)]
+    for other in (error.__cause__, error.__context__):
+        texts += [repr(vars(other)), repr(other.args), everything(other)] if other else []
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("variable", [variable for variable, *_ in PLACES.values()])
+@pytest.mark.parametrize("tail", [b"\xff", b"\xed\xa0\x80", "\u00e4".encode("latin-1")])
+@pytest.mark.parametrize("virtual", [False, True])
+def test_secret_that_is_not_utf_8_is_not_shown(here, monkeypatch, variable, tail, virtual):
+    (here / "lab.toml").write_text(LAB)
+    monkeypatch.setenv(variable, os.fsdecode(SECRET.encode() + tail))
+    with pytest.raises(SettingsError, match=f"{variable} is not UTF-8") as caught:
+        settings(virtual)
+    assert_hidden(caught.value)
+
+
+def assert_hidden(error: SettingsError) -> None:
+    error.__traceback__ = error.__traceback__.tb_next  # without the test's own variables
+    assert SECRET not in everything(error)
+
+
+@pytest.mark.parametrize(
+    "lab",
+    [
+        f'[ota]\npassword = "{SECRET}\n'.encode(),
+        f'[ota]\npassword = "{SECRET}'.encode() + b'\xff"\n',
+        f'[ota]\npassword = "{SECRET}\\ud800"\n'.encode(),
+        f"[ota]\npassword = {SECRET}\n".encode(),
+        f'[ota]\npassword = ["{SECRET}"]\n'.encode(),
+        f'[ota]\npassword = "{SECRET}"\npassword = "{SECRET}"\n'.encode(),
+        f'[wifi]\npassword = "{SECRET}"\n'.encode(),
+        f'wifi = "{SECRET}"\n'.encode(),
+        f'[ota]\npassword = "{SECRET}"\n[wifi]\nssid = '.encode() + b"[" * 10_000,
+    ],
+)
+def test_secret_in_a_bad_file_is_not_shown(here, lab):
+    (here / "lab.toml").write_bytes(lab)
+    with pytest.raises(SettingsError) as caught:
+        settings(virtual=False)
+    assert_hidden(caught.value)
+
+
 def test_virtual_board_takes_demo_values_where_no_variable_is_set(here, monkeypatch):
     (here / "lab.toml").write_text(LAB)  # a real network, which it could not join
     monkeypatch.setenv("KIT_PASSWORD", "mine")
@@ -72,6 +165,7 @@ def test_bom_of_an_editor_is_no_error(here):
         (b"[wifi]\nssid = home\n", "line 2"),
         (b"[ota]\npassword = 1234\n", "password in [ota] is not a text"),
         (b'wifi = "home"\n', "ssid in [wifi] is not a text"),
+        (b"[ota]\npassword = " + b"[" * 10_000, "cannot be read"),
     ],
 )
 def test_bad_lab_toml_says_where(here, content, words):

@@ -162,6 +162,19 @@ def test_a_board_of_this_session(server: Callable, monkeypatch: pytest.MonkeyPat
     assert (board.url, board.how, board.state) == (url, "boot log", "VALID")
 
 
+def test_the_board_at_kit_url(server: Callable, monkeypatch: pytest.MonkeyPatch):
+    url = server(answer({"hostname": NAME, "version": "1.0.0", "image_state": "VALID"}))
+    monkeypatch.setenv("KIT_URL", f"{url}/")
+    monkeypatch.setitem(known_urls, "/dev/ttyUSB0", url)
+    (board,) = kit.find()
+    assert (board.name, board.url, board.how, board.state) == (NAME, url, "KIT_URL", "VALID")
+    monkeypatch.setenv("KIT_URL", NOWHERE)
+    assert [(board.url, board.state) for board in kit.find()] == [(url, "VALID"), (NOWHERE, "no answer")]
+    monkeypatch.setenv("KIT_URL", "/dev/ttyUSB0")
+    with pytest.raises(AddressError, match="'/dev/ttyUSB0' is not the address of a web server"):
+        kit.find()
+
+
 def test_without_multicast_there_is_advice(installed, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(19, "No such device")

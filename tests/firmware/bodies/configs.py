@@ -8,6 +8,7 @@ import _chip
 import _nvs
 import _otadata
 import _pins
+import auth
 import config
 import machine
 import settings
@@ -472,3 +473,15 @@ def test_a_real_board_has_no_loopback_address():
         assert error.name == "BAD_SETTING"
     assert image() == before
     put(ip="192.168.1.2", netmask="255.255.255.0", gateway="192.168.1.1", dns="9.9.9.9")
+
+
+def takes_what_the_kit_takes(path):
+    """`path`: settings that are right and wrong, of which `board.install()` is tested too."""
+    with open(path) as file:
+        cases = json.load(file)
+    for name, texts in cases.items():
+        store = auth.set_password if name == "password" else lambda text, name=name: put(**{name: text})
+        for text in texts["good"]:
+            store(text)
+        for text in texts["bad"]:
+            assert error_of(config.HttpError, store, text).status == 400, (name, text)

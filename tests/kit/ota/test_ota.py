@@ -6,14 +6,14 @@ import socket
 import struct
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-import urllib3.connection
 
-from kit.errors import AddressError, BoardError, ImageError, SettingsError, UpdateError
+from kit.errors import AddressError, BoardError, ImageError, Interrupted, SettingsError, UpdateError
 from kit.ota.client import OtaClient
 from kit.ota.info import VIRTUAL_CHIP
 from kit.settings import DEMO
@@ -148,8 +148,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(*board.refusal)
         done = 0
         while done < size:
-            block = self.rfile.read(min(BLOCK, size - done))
+            try:
+                block = self.rfile.read(min(BLOCK, size - done))
+            except ConnectionError:
+                block = b""
             if not block:
+                board.progress.update(phase="idle")
                 board.cut_short.set()
                 return None
             board.received.update(block)
@@ -372,7 +376,7 @@ def drop_answer_of_update(answer):
 
 def test_board_that_falls_silent(board, client, monkeypatch):
     monkeypatch.setattr("kit.ota.upload.SILENCE", 0.3)
-    monkeypatch.setattr("kit.ota.web.TIMEOUT", (0.1, 0.1))
+    monkeypatch.setattr("kit.ota.web.SECONDS", 0.1)
     over = threading.Event()
 
     def fall_silent(handler: Handler) -> None:
@@ -388,17 +392,20 @@ def test_board_that_falls_silent(board, client, monkeypatch):
 
 
 def test_interrupt_stops_the_sending(board, client, monkeypatch):
-    def interrupt() -> None:
+    reading, look = threading.Event(), client._web.look
+
+    def interrupt(*_: object) -> None:
+        client._web.look = look
+        reading.set()
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("kit.ota.waiting.time", time)  # nothing but the clock waits here
     board.await_poll = lambda: None
-    monkeypatch.setattr(client._web, "look", lambda path: interrupt())
-    board.after_half = lambda handler: None
-    reading = threading.Event()
+    client._web.look = interrupt
     monkeypatch.setattr(Handler, "update", after(reading, Handler.update))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"^1\.0\.0 runs in ota_0\.$") as caught:
         client.upload(bytes(64 << 20))  # more than the sockets' buffers hold
-    reading.set()
+    assert len(traceback.extract_tb(caught.value.__traceback__)) == 2  # this test, and where the kit raised it
     assert board.cut_short.wait(20)
 
 
@@ -608,7 +615,7 @@ def test_board_that_is_not_reached(monkeypatch, error, cause, words):
     def connect(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(urllib3.connection.connection, "create_connection", connect)
+    monkeypatch.setattr(socket, "create_connection", connect)
     why, advice = cause_of_silence(OtaClient("http://esp32-ota-1234.local"))
     assert why == f"{cause}."
     assert all(word in advice for word in [*words, "board.reset()"])
@@ -640,7 +647,7 @@ def listener():
     ],
 )
 def test_server_without_a_proper_answer(listener, monkeypatch, treat):
-    monkeypatch.setattr("kit.ota.web.TIMEOUT", (5, 0.2))
+    monkeypatch.setattr("kit.ota.web.SECONDS", 0.2)
     why, _ = cause_of_silence(OtaClient(listener(treat)))
     assert why == "there is no proper answer."
 
@@ -659,7 +666,9 @@ def test_address_without_a_scheme(board):
     assert OtaClient(f"127.0.0.1:{board.port}/").info()["version"] == "1.0.0"
 
 
-@pytest.mark.parametrize(("status", "body"), [(404, "<h1>Not found</h1>"), (200, "<h1>Router</h1>"), (200, "[]")])
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "<h1>Not found</h1>"), (200, "<h1>Router</h1>"), (200, "[]"), (200, "{}")]
+)
 def test_server_that_is_no_board(board, monkeypatch, status, body):
     monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.answer(status, body))
     with pytest.raises(BoardError, match=f"/info answered {status} .*not as our firmware does"):
