@@ -49,7 +49,9 @@ def test_the_button_removes_all_settings(installed, ota: OtaClient):
     assert ota.info()["hostname"] == installed.name
 
 
-def test_a_wifi_that_is_not_there_is_tried_and_forgotten(installed, tmp_path: Path, start: Callable, wait_until: Callable):
+def test_a_wifi_that_is_not_there_is_tried_and_forgotten(
+    installed, tmp_path: Path, start: Callable, wait_until: Callable
+):
     app = tmp_path / "app"
     virtual = start()
     board = virtual.board()
