@@ -22,8 +22,9 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt
 	{ echo "Python 3.11 or newer is needed. Name one: make $* PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	{ echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "What is needed is installed into $(VENV): about a minute, more where the network is slow."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(SPEC)'
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '$(SPEC)'
 	touch $@
 
 clean:

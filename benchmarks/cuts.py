@@ -33,7 +33,7 @@ COMMIT = """        self.progress["phase"] = "verify"
         self.progress["phase"] = "commit"
         await self._commit(size, digest)
 """
-REFUSED = "        except OSError as error:\n            return f\"The board does not take"
+REFUSED = '        except OSError as error:\n            return f"The board does not take'
 SET_BOOT = "            self.target.set_boot()\n"
 CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
 ON_PROBATION = "    try:\n        await asyncio.wait_for(start"

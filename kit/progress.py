@@ -12,21 +12,21 @@ View = Callable[[float, str, str], None]  # shows a fraction, a text, and how it
 
 
 class Progress(AbstractContextManager):
-    """A bar that shows how many of `total_bytes` are done, and the phase that the work is in.
+    """A bar that shows how many of `total` bytes, or other things, are done, and the phase that the work is in.
 
     Use it as a context manager. It is a widget in Jupyter, one line of stderr on a terminal, and silent elsewhere;
     nothing goes to stdout. Left without an exception the bar is full, else it stays where it was and turns red.
     """
 
-    def __init__(self, label: str, total_bytes: int) -> None:
-        self._total = total_bytes
+    def __init__(self, label: str, total: int, unit: str = "bytes") -> None:
+        self._total, self._unit = total, unit
         self._done = 0
         self._phase = ""
         self._started = time.monotonic()
         self._view = _view(label)
 
     def update(self, done: int, phase: str | None = None) -> None:
-        """Show `done` bytes, and from now on `phase`, if one is given."""
+        """Show how many are `done`, and from now on `phase`, if one is given."""
         self._done = min(done, self._total)
         self._phase = phase or self._phase
         self._show("")
@@ -38,7 +38,7 @@ class Progress(AbstractContextManager):
     def _show(self, end: str) -> None:
         fraction = self._done / self._total if self._total else 1.0
         seconds = time.monotonic() - self._started
-        parts = [self._phase, f"{fraction:.0%}", f"{self._done:,} of {self._total:,} bytes", f"{seconds:.0f} s"]
+        parts = [self._phase, f"{fraction:.0%}", f"{self._done:,} of {self._total:,} {self._unit}", f"{seconds:.0f} s"]
         self._view(fraction, " · ".join(filter(None, parts)), end)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
+from kit.board.button import Press
 from kit.board.cable import disturbed
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
@@ -67,12 +68,12 @@ class Board:
     def flash(self, image: UpdateImage, *, erase: bool = False, confirm: bool = False) -> None:
         """Write bootloader, partition table, ota_0 and blank otadata over the cable, and start the board.
 
-        NVS (settings) and vfs (files) survive.
+        NVS (settings) and vfs (files) survive. What is there already is left alone.
 
         Args:
             image: what kit.build made.
             erase: erase the whole flash first, settings and files with it.
-            confirm: needed to erase a real board.
+            confirm: needed to erase a real board; a virtual one does without.
 
         Raises:
             ImageError: no update image, or a stand-in for a real board; nothing was written.
@@ -117,7 +118,7 @@ class Board:
         Afterwards the chip finds nothing to start, and its ROM says so again and again: board.reset() shows it.
 
         Args:
-            confirm: needed to erase a real board.
+            confirm: needed to erase a real board; a virtual one does without.
 
         Raises:
             BoardError: the board is not there, or it is a real one and confirm is not given; nothing was erased.
@@ -249,17 +250,14 @@ class Board:
             raise BoardError("Only a virtual board can show its pins.", "Look at the LED of the real one.")
         return Pins(Pin(**pin | {"history": tuple(map(tuple, pin["history"]))}) for pin in ask(self.control, "pins"))
 
-    @contextmanager
-    def press(self, pin: int) -> Iterator[None]:
-        """Hold the button on a pin of a virtual board, through resets too: `with board.press(18): board.reset()`.
+    def press(self, pin: int) -> Press:
+        """Hold the button on a pin of a virtual board down, at once and through resets too.
+
+        A `with` block lets go of it at its end: `with board.press(18): board.reset()`. Without one, `.release()` does.
 
         Raises:
             BoardError: it is a real board, or there is no such pin.
         """
         if not self.is_virtual:
             raise BoardError("The kit cannot press a button of a real board.", f"Hold the one on GPIO {pin} yourself.")
-        ask(self.control, "press", pin=pin, held=True)
-        try:
-            yield
-        finally:
-            ask(self.control, "press", pin=pin, held=False)
+        return Press(self.control, pin)

@@ -42,12 +42,13 @@ class QuickRfc2217(Rfc2217):
 
     def open(self) -> None:
         self._opening = True
-        self._settings = self._write_timeout = None  # esptool sets the second; pyserial would not open with it again
+        self._settings = None
         super().open()
         self._opening = False
 
     def _reconfigure_port(self) -> None:
         settings = (self._baudrate, self._bytesize, self._parity, self._stopbits)
+        self._write_timeout = None  # esptool sets one; pyserial would refuse to set anything with it
         if settings != self._settings:
             super()._reconfigure_port()
             self._settings = settings

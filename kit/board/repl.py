@@ -87,7 +87,8 @@ def restart(port: serial.SerialBase) -> bool:
     if has_reset_lines(port):
         press_en(port)
         return True
-    with suppress(BoardError), raw_repl(port, soft_reset=False) as repl:
-        repl.exec_raw_no_follow("import machine; machine.reset()")
-        return True
+    for _ in range(2):  # where the console was full of bytes, the first Ctrl-A is lost, and they are read then
+        with suppress(BoardError), raw_repl(port, soft_reset=False) as repl:
+            repl.exec_raw_no_follow("import machine; machine.reset()")
+            return True
     return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.image.standin import image_set
 from kit.image.update_image import build
+from kit.progress import Progress
 from kit.shown import Table
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Cuts(Table):
 def every_cut(app: str | Path | None = None) -> Cuts:
     """Cut the power of a virtual board at every flash operation of an update from 1.0.0 to 1.1.0.
 
-    Your board is left alone.
+    A bar shows how many outcomes are known, and which. Your board is left alone.
 
     Args:
         app: folder with the application of both; without one the kit's own.
@@ -74,4 +75,9 @@ def every_cut(app: str | Path | None = None) -> Cuts:
     base = image_set()
     experiment = Experiment(*(build(version, base=base, app=app) for version in ("1.0.0", "1.1.0")))
     *about, states = zip(*experiment.cuts(), strict=True)
-    return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states)))))
+    with Progress("power cuts", len(states), "cuts") as progress:
+
+        def show(found: Counter[str]) -> None:
+            progress.update(found.total(), ", ".join(f"{found[name]:,} {name}" for name in HEAD[2:]))
+
+        return Cuts(tuple(map(Cut, *about, experiment.outcomes(list(states), show))))

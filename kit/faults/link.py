@@ -124,19 +124,29 @@ class Link:
         return self
 
     def _run(self, listener: socket.socket) -> None:
-        with self._runner as runner:  # in the end it cancels what still runs
+        with listener, self._runner as runner:  # in the end it cancels what still runs
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
-        server = await asyncio.start_server(self._relay, sock=listener)
+        accepting = asyncio.create_task(self._accept(listener))
         await self._over.wait()
-        server.close()
+        accepting.cancel()
 
-    async def _relay(self, here: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
+        """Take one connection after the other; start_server would make tasks for them even when the loop has ended."""
+        listener.setblocking(False)
+        while True:
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            self._relays.add(relay := asyncio.create_task(self._relay(client)))
+            relay.add_done_callback(self._relays.discard)
+
+    async def _relay(self, connection: socket.socket) -> None:
+        with suppress(*HUNG_UP):
+            await self._pass_on(*await asyncio.open_connection(sock=connection))
+
+    async def _pass_on(self, here: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """Pass on one connection, which has one request."""
-        self._relays.add(relay := asyncio.current_task())
-        relay.add_done_callback(self._relays.discard)
-        with suppress(*HUNG_UP, asyncio.CancelledError), closing(client):  # at the end; asyncio would print it
+        with closing(client):
             there, board = await asyncio.open_connection(self._board.hostname, self._board.port or 80)
             with closing(board):
                 # What this computer would keep ready for the board has not passed.
@@ -150,14 +160,18 @@ class Link:
                         fault = replace(fault, end=fault.draw())
                 answer = asyncio.create_task(_pass(there, client, Fault()))
                 upload = asyncio.create_task(_pass(here, board, fault))
-                await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)
-                if fault.is_silent and fault.has_happened:
-                    answer.cancel()
-                    await asyncio.wait([answer])
-                    await there.read()  # until the board hangs up
-                elif fault.end == sys.maxsize or not fault.has_happened:
-                    await answer
-                upload.cancel()
+                try:
+                    await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)
+                    if fault.is_silent and fault.has_happened:
+                        answer.cancel()
+                        await asyncio.wait([answer])
+                        await there.read()  # until the board hangs up
+                    elif fault.end == sys.maxsize or not fault.has_happened:
+                        await answer
+                finally:  # asyncio itself would forget them while they wait
+                    for task in (answer, upload):
+                        task.cancel()
+                    await asyncio.wait([answer, upload])
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> None:

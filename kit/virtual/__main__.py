@@ -14,6 +14,7 @@ from kit.settings import DEMO
 from kit.virtual.chip import Chip
 from kit.virtual.control import Control, register, register_path
 from kit.virtual.flash import Flash, FlashInUseError
+from kit.virtual.mac import mac_of
 from kit.virtual.ports import HOST
 
 IN_USE = 3  # exit code; kit.connect reads it
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         reason = getattr(error, "strerror", None) or error
         sys.exit(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).")
     try:
-        chip = Chip(flash, DEMO, options.serial, options.http)
+        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file))
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then

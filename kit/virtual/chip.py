@@ -20,6 +20,7 @@ from kit.settings import Settings
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
 from kit.virtual.flash import Flash, NoPowerError
+from kit.virtual.mac import MAC
 from kit.virtual.names import Names
 from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
@@ -61,12 +62,11 @@ class Chip:
         flash: its flash; stays when power goes.
         wifi: name and password of the one network in its reach.
         serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
+        mac: 6 bytes, its address.
     """
 
-    MAC = bytes.fromhex("240ac4000110")  # from Espressif's range, as in MicroPython on an emulator
-
-    def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0) -> None:
-        self.flash, self.wifi = flash, wifi
+    def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0, mac: bytes = MAC) -> None:
+        self.flash, self.wifi, self.mac = flash, wifi, mac
         flash.on_cut = partial(self._soon, self._halt)
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
@@ -165,7 +165,7 @@ class Chip:
             return
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
         restart, reload = (partial(self._soon, act, HARD_RESET) for act in (self.boot, self._download))
-        self._rom = Rom(self.flash, self.MAC, self.uart.write, restart, reload)
+        self._rom = Rom(self.flash, self.mac, self.uart.write, restart, reload)
 
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
@@ -242,7 +242,7 @@ class Child:
         birth = {
             "running": running,
             "reset_cause": cause,
-            "mac": chip.MAC.hex(),
+            "mac": chip.mac.hex(),
             "flash_size": chip.flash.size,
             "http": chip.http,
             "ssid": chip.wifi.wifi_ssid,

@@ -11,7 +11,8 @@ import hashlib
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -255,11 +256,16 @@ class Experiment:
                     break
         return found
 
-    def outcomes(self, states: list[State]) -> list[str]:
-        """Return for each state what a board does that starts on it: OLD, NEW or BROKEN."""
+    def outcomes(self, states: list[State], show: Callable[[Counter[str]], None] = lambda found: None) -> list[str]:
+        """Return for each state what a board does that starts on it: OLD, NEW or BROKEN.
+
+        Args:
+            show: takes, again and again, how often each outcome was found so far.
+        """
         found = [BROKEN if self._has_torn_image(state) else self._known(state) for state in states]
         with ThreadPoolExecutor(BENCHES) as pool:
             while left := [number for number, outcome in enumerate(found) if outcome is None]:
+                show(Counter(outcome for outcome in found if outcome))
                 picked = left[:: -(-len(left) // BENCHES)]
                 self.runs.extend(pool.map(self.run, [states[number] for number in picked]))  # in an order that repeats
                 for number in left:

@@ -12,11 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-import platformdirs
-
 from kit.errors import BoardError
 from kit.virtual.__main__ import IN_USE
 from kit.virtual.control import register_path
+from kit.virtual.mac import OWN_FILE
 
 PATIENCE = 20.0  # s; a board is ready in well under one
 KNOCK = 0.3  # s; on this computer a port answers at once
@@ -27,7 +26,7 @@ def flash_file() -> Path:
     """Return the flash file of this user's virtual board: KIT_FLASH, else one in the user's data folder."""
     if named := os.environ.get("KIT_FLASH"):
         return Path(named).expanduser().absolute()
-    return platformdirs.user_data_path("esp32-ota-kit") / "virtual-board.bin"
+    return OWN_FILE
 
 
 def join() -> dict[str, str]:

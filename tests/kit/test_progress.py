@@ -46,6 +46,12 @@ def test_widget_is_displayed_once_at_zero_and_reaches_its_end(shown, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_it_counts_other_things_than_bytes(shown):
+    with Progress("power cuts", 1067, "cuts") as bar:
+        bar.update(534, "533 old, 1 new")
+        assert shown[0][0].children[2].value == "533 old, 1 new · 50% · 534 of 1,067 cuts · 0 s"
+
+
 def test_text_form_of_the_widget_does_not_depend_on_the_size(shown):
     for size in (1000, 1_380_352):
         with Progress("upload", size):

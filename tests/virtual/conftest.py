@@ -14,6 +14,7 @@ from kit.image import standin
 from kit.image.app_image import with_descriptor
 from kit.image.update_image import build
 from kit.ota.client import OtaClient
+from kit.virtual.mac import mac_of
 
 FLASH_SIZE = 4 * 1024 * 1024
 
@@ -26,6 +27,12 @@ class Running:
     http: str
     control: str
     process: subprocess.Popen
+    flash: Path
+
+    @property
+    def name(self) -> str:
+        """Its hostname, where nobody has given it another one."""
+        return f"esp32-ota-{mac_of(self.flash)[-2:].hex()}"
 
     def board(self) -> Board:
         return Board(self.serial, url=self.http, control=self.control)
@@ -41,7 +48,7 @@ def running(flash: Path, *options: str) -> Iterator[Running]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             lines = [process.stdout.readline().split(": ", 1) for _ in range(3)]
-            yield Running(**{name: address.strip() for name, address in lines}, process=process)
+            yield Running(**{name: address.strip() for name, address in lines}, process=process, flash=flash)
         finally:
             process.terminate()
             try:

@@ -39,11 +39,19 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
+CONSOLE = 260  # bytes that wait for the program: stdin_ringbuf_array in ports/esp32/mphalport.c, MicroPython 1.26
+
+
 class Wire:
-    """A virtual board behind a plain TCP port, which has no reset lines; its buttons are here."""
+    """A virtual board behind a plain TCP port, which has no reset lines; its buttons are here.
+
+    While a program runs, its console takes as many bytes as a chip's, and Ctrl-C.
+    """
 
     def __init__(self, port: serial.SerialBase) -> None:
         self._port = port
+        self._program_runs = True
+        self._waiting = 0
         self._client: socket.socket | None = None
         self._thread = threading.Thread(target=self._bring)
         self._thread.start()
@@ -51,13 +59,27 @@ class Wire:
     def serve(self, client: socket.socket) -> None:
         self._client = client
         while data := client.recv(65536):
-            self._port.write(data)
+            self._send(data)
         self._client = None
+
+    def _send(self, data: bytes) -> None:
+        if self._program_runs:
+            kept = bytearray()
+            for byte in data:
+                if byte == 3 or self._waiting < CONSOLE:
+                    kept.append(byte)
+                    self._waiting += byte != 3
+            data = bytes(kept)
+        self._port.write(data)
 
     def _bring(self) -> None:
         with contextlib.suppress(serial.SerialException):  # the port was closed
             while True:
                 data = self._port.read(max(1, self._port.in_waiting))
+                if b">>>" in data or b"raw REPL" in data:
+                    self._program_runs, self._waiting = False, 0
+                elif b"rst:" in data:
+                    self._program_runs, self._waiting = b"DOWNLOAD" not in data, 0
                 if client := self._client:
                     with contextlib.suppress(OSError):
                         client.sendall(data)
@@ -122,6 +144,19 @@ def test_download_mode_is_entered_by_hand(
     far.flash(build("2.0.0", board=far))
     assert len(asked) == 2
     assert kit.OtaClient(far.url).info()["version"] == "2.0.0"
+
+
+def test_a_verb_that_cannot_be_done_leaves_the_program_running(far: Board, installed):
+    for _ in range(3):  # as somebody does who runs the cell again
+        with pytest.raises(BoardError, match="hold the BOOT button"):
+            far.read(0, 4)
+        assert kit.OtaClient(far.url).info()["version"] == "1.0.0"
+
+
+def test_a_program_whose_console_is_full_is_started_again(far: Board):
+    with open_port(far.address) as port:
+        port.write(b"U" * 1000)  # as by an esptool that was told of this port
+    assert "Firmware Version: 1.0.0" in far.reset()
 
 
 def test_what_was_read_is_kept_when_nobody_presses_en(far: Board, wire: Wire, monkeypatch: pytest.MonkeyPatch):

@@ -61,8 +61,12 @@ def last(experiment: Experiment) -> State:
 
 @pytest.fixture(scope="module")
 def found(experiment: Experiment, states: list[State], last: State) -> list[str]:
-    """What boots after each cut, and without one."""
-    return experiment.outcomes([*states, last])
+    """What boots after each cut, and without one; on the way it is told how many are known."""
+    known: list[int] = []
+    outcomes = experiment.outcomes([*states, last], lambda found: known.append(found.total()))
+    assert len(known) > 2
+    assert known == sorted(set(known))
+    return outcomes
 
 
 def begin(bench: Bench, experiment: Experiment) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from kit.board import found
 from kit.board.boot_log import known_urls
 from kit.board.control import ask
 from kit.errors import AddressError
+from kit.virtual import join
+from kit.virtual.mac import mac_of
 from kit.virtual.names import Names
 
 NOWHERE = "http://127.0.0.1:1"  # nothing listens there
@@ -74,12 +77,28 @@ def test_no_board():
 def test_a_running_board_by_register_and_name(installed, wait_until: Callable):
     wait_until(lambda: kit.find()[0].how == "register, mDNS")  # its web server may be up before its name
     boards = kit.find()
-    assert repr(boards) == "esp32-ota-0110    1.0.0    ESP32 (virtual)  VALID"
-    assert (boards[0].name, boards[0].url, boards[0].how) == ("esp32-ota-0110", installed.http, "register, mDNS")
+    assert repr(boards) == f"{installed.name}    1.0.0    ESP32 (virtual)  VALID"
+    assert (boards[0].name, boards[0].url, boards[0].how) == (installed.name, installed.http, "register, mDNS")
     assert boards[0].info["running"] == "ota_0"
-    for text in ("esp32-ota-0110", "1.0.0", "ota_0", installed.http, "register, mDNS"):
+    for text in (installed.name, "1.0.0", "ota_0", installed.http, "register, mDNS"):
         assert text in boards._repr_html_()
-    assert repr(kit.find("ESP32-OTA-0110.local")) == repr(boards)  # one board, however it is called
+    assert repr(kit.find(f"{installed.name.upper()}.local")) == repr(boards)  # one board, however it is called
+
+
+def test_every_flash_file_has_a_board_with_a_name_of_its_own(installed_file: Path, tmp_path: Path, start: Callable):
+    boards = [start(shutil.copy(installed_file, tmp_path / name)) for name in ("one.bin", "two.bin")]
+    for board in boards:
+        board.board().reset()
+    assert {found.name for found in kit.find()} == {board.name for board in boards}
+    assert len({board.name for board in boards}) == 2
+
+
+def test_the_board_of_the_lessons_has_the_same_name_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("KIT_FLASH")
+    assert mac_of(join.flash_file()).hex() == "240ac4000110"
+    monkeypatch.chdir(tmp_path)
+    assert mac_of(Path("board.bin")) == mac_of(tmp_path / "board.bin") != mac_of(tmp_path / "other.bin")
+    assert mac_of(Path("board.bin"))[:3].hex() == "240ac4"
 
 
 def test_two_boards_of_which_one_is_blank_and_a_dead_one(installed, tmp_path: Path, start: Callable):
@@ -139,8 +158,8 @@ def test_half_a_register(tmp_path: Path, text: str):
 
 
 def test_a_name_that_nobody_has(installed):
-    boards = kit.find(NAME, "esp32-ota-0110", NAME)
-    assert [(board.name, board.state) for board in boards] == [("esp32-ota-0110", "VALID"), (NAME, "not found")]
+    boards = kit.find(NAME, installed.name, NAME)
+    assert [(board.name, board.state) for board in boards] == [(installed.name, "VALID"), (NAME, "not found")]
     assert repr(boards).endswith(found.ADVICE)
     assert "board.reset()" in boards._repr_html_()
 

@@ -108,6 +108,15 @@ def test_a_button_is_let_go_when_the_cell_fails(board: Board, repl: Repl):
     assert repl.eval("b.value()") == 1
 
 
+def test_a_button_is_pressed_at_once_and_says_for_how_long(board: Board, repl: Repl):
+    button = board.press(18)
+    assert repr(button) == "The button on GPIO 18 is held, until .release() or the end of a `with` block."
+    repl.exec(BUTTON)
+    assert repl.eval("b.value()") == 0
+    button.release()
+    assert repl.eval("b.value()") == 1
+
+
 @pytest.mark.parametrize("pin", [-1, 40, 18.0, "18", None, [18]])
 def test_a_button_on_no_pin(board: Board, pin: object):
     with pytest.raises(BoardError, match="there is no GPIO"):
@@ -119,5 +128,5 @@ def test_a_real_board_shows_no_pins():
     board = Board("/dev/ttyUSB0")
     with pytest.raises(BoardError, match="Look at the LED"):
         board.pins()
-    with pytest.raises(BoardError, match="Hold the one on GPIO 18 yourself"), board.press(18):
-        pytest.fail("nothing was pressed")
+    with pytest.raises(BoardError, match="Hold the one on GPIO 18 yourself"):
+        board.press(18)

@@ -46,10 +46,12 @@ def test_the_button_removes_all_settings(installed, ota: OtaClient):
     assert "The button was held: all settings are removed" in log
     assert "board.install()" in log
     board.install()
-    assert ota.info()["hostname"] == "esp32-ota-0110"
+    assert ota.info()["hostname"] == installed.name
 
 
-def test_a_wifi_that_is_not_there_is_tried_and_forgotten(tmp_path: Path, start: Callable, wait_until: Callable):
+def test_a_wifi_that_is_not_there_is_tried_and_forgotten(
+    installed, tmp_path: Path, start: Callable, wait_until: Callable
+):
     app = tmp_path / "app"
     virtual = start()
     board = virtual.board()
@@ -68,7 +70,7 @@ def test_a_wifi_that_is_not_there_is_tried_and_forgotten(tmp_path: Path, start: 
         info = ota.restart()
         wait_until(lambda: "URL: http://" in repr(log))
     assert log.lines("Trying the new settings", "The new settings are removed")
-    assert info["hostname"] == "esp32-ota-0110"
+    assert info["hostname"] == installed.name
     ota.login()
     assert ota.config()["wifi_ssid"] == "virtual-wifi"
 

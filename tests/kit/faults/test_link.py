@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import select
 import socket
 import subprocess
@@ -123,6 +125,38 @@ def test_what_a_board_has_not_taken_has_not_passed():
             while select.select([], [client], [], 0.5)[1]:
                 client.send(bytes(4096))
             assert "was not dropped" in repr(link)
+
+
+@pytest.mark.parametrize("plan", [None, "drop", "corrupt", "flaky"])
+def test_a_connection_that_is_over_leaves_no_task(plan: str | None):
+    """One that waits for a side that is gone would be collected as rubbish one day, and Python would say so."""
+    with socket.create_server(("127.0.0.1", 0)) as board, Link(f"http://127.0.0.1:{board.getsockname()[1]}") as link:
+        if plan:
+            getattr(link, plan)(1000)
+        client, end = socket.socketpair()
+
+        async def relay() -> set[asyncio.Task]:
+            relay = asyncio.create_task(link._relay(end))
+            await asyncio.to_thread(lambda: board.accept()[0].close())
+            await relay
+            return asyncio.all_tasks() - {asyncio.current_task()}
+
+        with client:
+            client.sendall(b"POST /update HTTP/1.1\r\n\r\n" + bytes(5000))
+            assert asyncio.run(relay()) == set()
+
+
+def test_links_that_end_while_clients_come(capfd: pytest.CaptureFixture):
+    for _ in range(20):
+        with socket.create_server(("127.0.0.1", 0)) as board:
+            link = Link(f"http://127.0.0.1:{board.getsockname()[1]}")
+            clients = [socket.create_connection(("127.0.0.1", urlsplit(link.url).port)) for _ in range(5)]
+            with link:
+                pass
+            for client in clients:
+                client.close()
+    gc.collect()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("value", [0, -1, "200_000", None, float("nan")])

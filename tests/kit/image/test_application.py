@@ -1,6 +1,7 @@
 import ast
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from littlefs import LittleFS
 import kit
 from kit.errors import ImageError
 from kit.image import application
-from kit.image.application import compile_module, new_app, set_constant, strip
+from kit.image.application import new_app, set_constant, strip
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
 
@@ -39,18 +40,12 @@ def test_a_virtual_board_gets_stripped_modules(app_folder: Path):
     assert len(data) % 4096 == 0
     assert files["main.py"] == b'""\n\nimport page\n\nprint(page.COLOUR)\n'
     assert files["www/index.html"] == b"<h1>Hello</h1>\n"
-    assert {"page.py", "lib/microdot/__init__.py", "lib/microdot/microdot.py"} < set(files)
+    assert set(files) == {"main.py", "page.py", "www/index.html"}
 
 
 def test_a_chip_gets_bytecode(app_folder: Path):
     files = files_in(pack(app_folder, compiled=True))
-    assert set(files) == {
-        "main.mpy",
-        "page.mpy",
-        "www/index.html",
-        "lib/microdot/__init__.mpy",
-        "lib/microdot/microdot.mpy",
-    }
+    assert set(files) == {"main.mpy", "page.mpy", "www/index.html"}
     assert all(data.startswith(MPY_HEADER) for name, data in files.items() if name.endswith(".mpy"))
     assert b"main.py" in files["main.mpy"]  # what a traceback on the board names
 
@@ -70,23 +65,21 @@ class Blocks:
 
 vfs.mount(vfs.VfsLfs2(Blocks(sys.argv[1])), "/app", readonly=True)
 sys.path[:0] = ["/app", "/app/lib"]
-import main, microdot
-print(open("/app/www/index.html").read(), microdot.Microdot().__class__.__name__)
+import main, tool
+print(open("/app/www/index.html").read(), tool.__file__)
 """
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_real_micropython_mounts_and_runs_it(micropython: str, app_folder: Path, tmp_path: Path, compiled: bool):
+    (app_folder / "lib").mkdir()
+    (app_folder / "lib" / "tool.py").write_text("A = 1\n")
     (tmp_path / "app.lfs").write_bytes(pack(app_folder, compiled=compiled))
     (tmp_path / "mount.py").write_text(MOUNT)
     command = [micropython, tmp_path / "mount.py", tmp_path / "app.lfs"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "green\n<h1>Hello</h1>\n Microdot\n", done.stderr
-
-
-def test_tracebacks_have_line_numbers_but_for_those_of_microdot():
-    source = "def f():\n    first()\n    second()\n"
-    assert len(compile_module("lib/microdot/a.py", source)) < len(compile_module("lib/another/a.py", source))
+    suffix = "mpy" if compiled else "py"
+    assert done.stdout == f"green\n<h1>Hello</h1>\n /app/lib/tool.{suffix}\n", done.stderr
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -97,8 +90,8 @@ def test_the_same_application_gives_the_same_bytes(
     moved = app_folder.rename(tmp_path / "elsewhere")
     for path in moved.rglob("*"):
         os.utime(path, (0, 0))
-    as_listed = Path.rglob
-    monkeypatch.setattr(Path, "rglob", lambda self, pattern: reversed(list(as_listed(self, pattern))))
+    as_listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: reversed(list(as_listed(self))))
     assert pack(moved, compiled=compiled) == first
 
 
@@ -112,9 +105,12 @@ def test_the_image_is_as_small_as_it_can_be(app_folder: Path):
 
 def test_what_is_far_too_large_is_not_even_tried(app_folder: Path, monkeypatch: pytest.MonkeyPatch):
     with (app_folder / "video.mp4").open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(3 << 30)  # of holes
     monkeypatch.delattr(application, "LittleFS")
-    with pytest.raises(ImageError, match=r"too large: 67,\d+,\d+ bytes of files .* exceed the 262,144 left in a slot"):
+    monkeypatch.delattr(Path, "read_bytes")
+    with pytest.raises(
+        ImageError, match=r"too large: 3,221,\d+,\d+ bytes of files .* exceed the 262,144 left in a slot"
+    ):
         pack(app_folder, compiled=False)
 
 
@@ -126,11 +122,9 @@ def test_files_of_editors_stay_out(app_folder: Path):
     assert not [name for name in names if "/." in f"/{name}" or "__pycache__" in name]
 
 
-def test_an_application_can_bring_its_own_microdot(app_folder: Path):
-    own = app_folder / "lib" / "microdot" / "__init__.py"
-    own.parent.mkdir(parents=True)
-    own.write_text("MINE = 1\n")
-    assert files_in(pack(app_folder, compiled=False))["lib/microdot/__init__.py"] == b"MINE = 1\n"
+def test_lib_is_a_name_like_any_other(app_folder: Path):
+    (app_folder / "lib").write_text("A letter.")
+    assert files_in(pack(app_folder, compiled=False))["lib"] == b"A letter."
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -151,6 +145,108 @@ def test_a_syntax_error_is_named_by_file_and_line(app_folder: Path, source: byte
     (app_folder / "page.py").write_bytes(source)
     with pytest.raises(ImageError, match=rf"^page\.py, line {line}: "):
         pack(app_folder, compiled=compiled)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "+".join(["1"] * 20_000),
+        "x = " + "-" * 50_000 + "1",
+        "x = a" + ".b" * 20_000,
+        "f" + "(1)" * 20_000,
+        "x = " + "[" * 1000 + "]" * 1000,
+    ],
+)
+def test_an_endless_expression_is_one_clear_error(app_folder: Path, source: str):
+    (app_folder / "page.py").write_text(source)
+    with pytest.raises(ImageError, match=r"^page\.py.*: .*\. Correct (it|this line) and build again\.$") as caught:
+        pack(app_folder, compiled=True)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def make_link(path: Path) -> None:
+    path.with_name("outside").symlink_to("/etc/hostname")
+
+
+def make_link_inside(path: Path) -> None:
+    path.with_name("again").symlink_to(path.parent, target_is_directory=True)
+
+
+def make_dead_link(path: Path) -> None:
+    path.with_name("dead").symlink_to("nowhere")
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe.py"))
+
+
+def make_other_encoding(path: Path) -> None:
+    os.close(os.open(os.fsencode(path.parent) + b"/gr\xfcn.txt", os.O_CREAT))
+
+
+def make_long_name(path: Path) -> None:
+    path.with_name("m" * 252 + ".py").touch()
+
+
+def make_deep_folders(path: Path) -> None:
+    folder = path.parent.joinpath(*"d" * 300)
+    folder.mkdir(parents=True)
+    (folder / "file.txt").touch()
+
+
+def make_twins(path: Path) -> None:
+    path.with_name("page.mpy").touch()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (make_link, "outside is a link"),
+        (make_link_inside, "again is a link"),
+        (make_dead_link, "dead is a link"),
+        (make_fifo, r"pipe\.py is no file and no folder"),
+        (make_other_encoding, r"gr\\xfcn\.txt has a name that is not UTF-8"),
+        (make_long_name, r"m+\.py has a name of more than 255 bytes"),
+        (make_deep_folders, "(d/)+d lies more than 16 folders deep"),
+        (make_twins, r"page\.py and page\.mpy are the same module"),
+    ],
+)
+def test_what_a_board_cannot_have_is_named(
+    app_folder: Path, make: Callable[[Path], None], message: str, compiled: bool
+):
+    make(app_folder / "www" / "index.html" if make is make_fifo else app_folder / "main.py")
+    with pytest.raises(ImageError, match=rf"^(www/)?{message}.*\. Rename it, put a file in its place, or take it out"):
+        pack(app_folder, compiled)
+
+
+def test_names_as_long_and_as_odd_as_a_board_takes_them(app_folder: Path):
+    names = {"m" * 251 + ".py", "t" * 255, "ü" * 127, "a b", "grün.txt"}
+    for name in names:
+        (app_folder / name).touch()
+    assert names < set(files_in(pack(app_folder, compiled=False)))
+
+
+def test_a_link_to_the_whole_folder_is_followed(app_folder: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(app_folder)
+    assert pack(tmp_path / "link", compiled=False) == pack(app_folder, compiled=False)
+
+
+@pytest.mark.parametrize("unreadable", ["page.py", "www"])
+def test_what_may_not_be_read_is_named(app_folder: Path, monkeypatch: pytest.MonkeyPatch, unreadable: str):
+    def refuse(verb: Callable) -> Callable:
+        def refused(path: Path) -> object:
+            if path.name == unreadable:  # root may read all, and tests may run as root
+                raise PermissionError(13, "Permission denied", str(path))
+            return verb(path)
+
+        return refused
+
+    for verb in ("read_bytes", "iterdir"):
+        monkeypatch.setattr(Path, verb, refuse(getattr(Path, verb)))
+    with pytest.raises(ImageError, match=rf"{unreadable} cannot be read: Permission denied\. Check its permissions"):
+        pack(app_folder, compiled=False)
 
 
 def test_no_application(tmp_path: Path):
