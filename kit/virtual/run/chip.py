@@ -13,6 +13,7 @@ from . import frames
 from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
+from .memory import memory
 
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
@@ -27,10 +28,11 @@ class Chip:
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
     80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
-    `console` its UART, and `error` makes what the board knows as OSError.
+    `console` its UART, `memory` its RAM, and `error` makes what the board knows as OSError.
     """
 
     error = BoardOSError
+    memory = memory
 
     def __init__(self, settings: dict) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
@@ -110,6 +112,8 @@ class Chip:
 
     def named(self, hostname: str, is_online: bool) -> None:
         """Say which name answers mDNS queries: that of the first connection, until the next reset (network_wlan.c)."""
+        if is_online:
+            memory.use_wifi()
         self._name = self._name or (hostname if is_online else "")
         name = self._name if is_online else ""
         if name != self._told:

@@ -57,6 +57,8 @@ def describe(error: BaseException) -> str:
         return ": ".join([f"[Errno {args[0]}] {NAMES[args[0]]}", *map(str, args[1:])])
     if isinstance(error, NameError) and args:
         return str(args[0]).replace("is not defined", "isn't defined")
+    if isinstance(error, MemoryError) and not args:  # of this computer
+        return "memory allocation failed"
     if len(args) == 1:
         return str(args[0])
     return repr(args) if args else ""

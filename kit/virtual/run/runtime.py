@@ -13,6 +13,7 @@ from . import littlefs
 from .chip import SOFT_RESET, Chip
 from .errors import format_exception
 from .interrupt import CTRL_C, pending
+from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
 from .mounts import Mounts
 from .repl import Repl
@@ -37,9 +38,9 @@ class Runtime:
         self._console = self._chip.console
         self._repl = Repl(self._console, self._run_command)
         self._stdout = Output(self._console)
-        self._old: list[object] = []
 
     def live(self) -> None:
+        memory.start()
         warnings.simplefilter("ignore")  # of this computer's Python; MicroPython has none
         sys.path.insert(0, str(BOARD_FOLDER))
         sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
@@ -56,15 +57,20 @@ class Runtime:
         own = {"print": self._print, "input": self._input, "help": lambda thing=None: self._print(HELP)}
         self._space = Space(self._mounts, own, self._natives())
         sys.displayhook = self._show
-        pending.on_error = self._print_exception
+        pending.names, pending.on_error = self._space.names, self._print_exception
+        memory.begin(self._roots)
+
+    def _roots(self) -> list[object]:
+        """Return what holds all that programs hold, but for the functions that run."""
+        modules, tasks = self._space.modules, sys.modules.get(f"{__package__}.tasks")
+        files = [module for module in modules.values() if hasattr(module, "__file__")]
+        return [vars(self._space.main), *files, *(tasks.waiting() if tasks and "asyncio" in modules else ())]
 
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
         for stream in [*open_sockets, *littlefs.open_files]:
             stream.__del__()  # closes, and says nothing of what fails
-        # What a task or generator would do in its `finally` must not run: on the chip its memory is just taken.
-        self._old.append(self._space.modules.get("asyncio"))
         del self._space, self._mounts
         gc.collect()
         self._console.print("MPY: soft reboot\n")
@@ -102,6 +108,7 @@ class Runtime:
             return False
         if error:
             self._print_exception(error)
+            error = None  # it holds this function, which holds it: what its program held would stay
         self._console.write(end)
         return True
 

@@ -3,6 +3,7 @@
 import __future__
 
 import builtins
+import gc
 import importlib.util
 import posixpath
 from pathlib import Path
@@ -29,6 +30,7 @@ BUILTINS = """
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
 FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
 
+PIECE = 128  # bytes of a file of code that are read at a time (py/reader.c has fewer)
 ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
 
@@ -58,7 +60,7 @@ class Space:
 
     def run_file(self, path: str, module: ModuleType | None = None) -> None:
         with self._mounts.open(path, "rb") as file:
-            source = file.read()
+            source = b"".join(iter(lambda: file.read(PIECE), b""))  # a chip has no file of code in memory as a whole
         self.run(source, path, module=module)
 
     def _new_module(self, name: str) -> ModuleType:
@@ -132,6 +134,7 @@ class Space:
         if names := self._natives.get(name):
             with pending:  # a host's package whose import was interrupted stays half imported
                 vars(module).update(names() if callable(names) else names)
+                gc.freeze()  # what a host's package holds is no program's
         else:
             self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
         return module

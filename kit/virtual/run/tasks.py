@@ -5,11 +5,16 @@ import contextlib
 from collections.abc import Callable
 
 from .errors import BoardOSError
+from .memory import memory
 from .sockets import Socket, unless_blocked
 from .streams import allocate
 
 PIECE = 4096  # bytes received at a time, where as many as come are wanted
+DEAF = 20  # ms between two looks whether the board hears again
 LIKE_ON_THE_CHIP = ("CancelledError", "Event", "Lock", "TimeoutError", "current_task", "gather", "wait_for")
+
+
+loops: list[host.AbstractEventLoop] = []  # the last one counts; a task that is thrown away would run its `finally`
 
 
 class Loop(host.SelectorEventLoop):
@@ -48,6 +53,8 @@ async def _ready(socket: Socket, event: str) -> None:
     getattr(loop, f"add_{event}")(number, wake)
     try:
         await woken.wait()
+        while memory.is_deaf:
+            await sleep_ms(DEAF)
     finally:
         if wake in socket.when_closed:
             wake()
@@ -159,9 +166,14 @@ async def start_server(cb: Callable, name: str, port: int, backlog: int = 5) -> 
     return server
 
 
+def waiting() -> set[host.Task]:
+    """Return the tasks that have not come to their end."""
+    return host.all_tasks(loops[-1]) if loops else set()
+
+
 def asyncio_names(*prints: Callable) -> dict[str, object]:
     """Return the module's names for one life of the interpreter; `prints` print a text and an exception."""
-    loops = [Loop(*prints)]  # the last one counts; a task that is thrown away would run its `finally`, so none is
+    loops.append(Loop(*prints))
 
     def new_event_loop() -> Loop:
         loops.append(Loop(*prints))

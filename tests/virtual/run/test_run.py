@@ -279,6 +279,15 @@ def test_an_interrupt_that_is_caught_goes_no_further(raw):
     assert raw.until(b"\x04\x04>") == b"\r\ncaught\r\n\x04\x04>"
 
 
+@pytest.mark.parametrize("body", ["while True: pass", "time.sleep(100)"])
+def test_an_interrupt_reaches_the_try_around_a_loop(raw, body: str):
+    raw.send(f"import time\nheld = []\nprint('GO')\ntry:\n  {body}\nexcept KeyboardInterrupt: print('caught')".encode())
+    raw.send(CTRL_D)
+    raw.until(b"GO")
+    raw.send(b"\x03")
+    raw.until(b"caught\r\n")
+
+
 def test_ctrl_c_can_be_data(raw):
     raw.send(b"import sys, micropython\nmicropython.kbd_intr(-1)\nprint('GO')\nx = sys.stdin.buffer.read(3)" + CTRL_D)
     raw.until(b"GO")
@@ -751,11 +760,6 @@ def test_a_board_without_wifi_is_not_reachable(raw):
         assert client.recv(1) == b""
     assert "EHOSTUNREACH" in raw.run("socket.socket().connect(('127.0.0.1', 80))")[1]
     assert raw.run("socket.getaddrinfo('example.org', 80)")[1].endswith("OSError: -202\n")
-
-
-def test_a_socket_is_not_polled(raw):
-    error = raw.run("import select, socket\nselect.poll().register(socket.socket(), select.POLLIN)")[1]
-    assert error.endswith("OSError: the virtual board polls sys.stdin only; wait for sockets with asyncio\n")
 
 
 def test_socket_errors_have_the_chips_numbers(raw):
