@@ -6,7 +6,6 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cache
 
 BLOCK = 16  # MICROPY_BYTES_PER_GC_BLOCK
 WORD = 4
@@ -18,6 +17,7 @@ NAMESPACE = {"__module__", "__name__"}  # keys of one, whose other keys are name
 FLAT = (type(None), bool, type(Ellipsis), type(NotImplemented), range, slice)  # nothing, or next to it
 OF_HOST = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.FrameType)
 OF_HOST += (types.GetSetDescriptorType, types.MemberDescriptorType)
+OF_LOOP = ("Loop", "Handle", "TimerHandle", "Context")  # of this computer's asyncio; its tasks are found without them
 NO_PROGRAM = ("chip", "console", "runtime", "space", "mounts", "repl", "interrupt")  # modules of ours in this folder
 
 
@@ -56,10 +56,9 @@ def _alone(thing: object) -> int:
     return size(thing) if size else 0
 
 
-@cache
 def _size_of(kind: type) -> Callable[[object], int] | None:
     """Return the function for the nearest base of a class that is known by its size."""
-    return next((SIZES[base] for base in kind.__mro__ if base in SIZES), None)
+    return SIZES.get(kind) or next((SIZES[base] for base in kind.__mro__ if base in SIZES), None)
 
 
 def held(roots: Iterable[object], names: dict, enough: int) -> int:
@@ -104,4 +103,4 @@ def _is_of_host(thing: object, kind: type, names: dict) -> bool:
     if issubclass(kind, type):
         return thing.__module__ != "__main__" and thing.__module__ in sys.modules
     package, _, name = kind.__module__.rpartition(".")
-    return (package == __package__ and name in NO_PROGRAM) or kind.__name__ == "Loop"
+    return (package == __package__ and name in NO_PROGRAM) or kind.__name__ in OF_LOOP

@@ -5,6 +5,7 @@ import __future__
 import builtins
 import gc
 import importlib.util
+import io
 import posixpath
 from pathlib import Path
 from types import ModuleType
@@ -60,8 +61,10 @@ class Space:
 
     def run_file(self, path: str, module: ModuleType | None = None) -> None:
         with self._mounts.open(path, "rb") as file:
-            source = b"".join(iter(lambda: file.read(PIECE), b""))  # a chip has no file of code in memory as a whole
-        self.run(source, path, module=module)
+            source = io.BytesIO()  # not in the board's memory: a chip has no file of code as a whole there
+            while piece := file.read(PIECE):
+                source.write(piece)
+        self.run(source.getvalue(), path, module=module)
 
     def _new_module(self, name: str) -> ModuleType:
         module = ModuleType(name)
