@@ -85,7 +85,7 @@ def held(roots: Iterable[object], names: dict, enough: int) -> int:
             parts = gc.get_referents(thing)
             if kind is dict and thing.keys() & NAMESPACE:
                 seen.add(id(thing.get("__doc__")))
-            elif kind is dict:
+            elif issubclass(kind, dict):
                 parts += thing  # the keys, which are not among them where all are str
         total += size(thing) if size else BLOCK + _blocks(2 * WORD * len(parts))  # an instance, and its attributes
         waiting += parts

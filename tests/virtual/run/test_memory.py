@@ -17,10 +17,11 @@ FRAMEWORK = (
     WIFI
     + """
 import asyncio, esp32, gc
+class MultiDict(dict): pass
 rest = [bytearray(1000) for _ in range(58)]
 async def serve(reader, writer):
     query = (await reader.readline()).split(b'?')[-1]
-    args = {}
+    args = MultiDict()
     for field in query.decode().split('&'):
         args.setdefault(field, []).append('')
     gc.mem_free()
