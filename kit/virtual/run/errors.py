@@ -6,6 +6,8 @@ import re
 import sys
 import traceback
 
+from .words import in_micropython
+
 # newlib's sys/errno.h; the names are those that MicroPython's errno module knows
 _ERRNO = """
     EPERM 1 ENOENT 2 EIO 5 EBADF 9 EAGAIN 11 ENOMEM 12 EACCES 13 EEXIST 17 ENODEV 19 EISDIR 21 EINVAL 22 EOPNOTSUPP 95
@@ -55,8 +57,8 @@ def describe(error: BaseException) -> str:
         return error.msg if isinstance(error, IndentationError) else "invalid syntax"
     if isinstance(error, OSError) and 0 < len(args) < 3 and args[0] in NAMES:
         return ": ".join([f"[Errno {args[0]}] {NAMES[args[0]]}", *map(str, args[1:])])
-    if isinstance(error, NameError) and args:
-        return str(args[0]).replace("is not defined", "isn't defined")
+    if (words := in_micropython(error)) is not None:
+        return words
     if isinstance(error, MemoryError) and not args:  # of this computer
         return "memory allocation failed"
     if len(args) == 1:

@@ -23,6 +23,7 @@ class Pending:
         self.char = OFF  # the received byte that means KeyboardInterrupt (micropython.kbd_intr)
         self.names: dict | None = None  # the built-ins of board code, by which it is known
         self.on_error: Callable[[Exception], None] = print  # takes what a scheduled call raises
+        self.on_calls: Callable[[], None] = lambda: None  # wakes a loop that waits, since calls may have changed things
         self.on_look: Callable[[FrameType], None] = print  # looks at what the program holds; may raise MemoryError
         self._keyboard = self._look = False
         self._calls: deque[Callable[[], None]] = deque(maxlen=SCHEDULER_DEPTH)
@@ -69,6 +70,8 @@ class Pending:
                 self.on_error(error)
             finally:
                 self._calling = False
+        if waiting:
+            self.on_calls()
         if self._keyboard:
             self._keyboard = False
             if self.char != OFF and frame and frame.f_builtins is self.names:

@@ -42,6 +42,7 @@ class Memory:
         self._least = self._free
         self._looked, self._cost = 0.0, PERIOD
         self._areas: list[int] = []
+        self.begin(list)
 
     def start(self) -> None:
         """Begin to look at what programs hold, and bound what they can take of this computer."""

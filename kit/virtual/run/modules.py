@@ -1,5 +1,6 @@
 """Small built-in modules: MicroPython's names and behaviour over this computer's libraries."""
 
+import binascii
 import calendar
 import collections
 import gc
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable
 from .errors import ERRNO, NAMES
 from .interrupt import pending
 from .memory import memory
+from .streams import as_bytes
 
 VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
@@ -26,7 +28,6 @@ TICKS = 1 << 30  # MICROPY_PY_TIME_TICKS_PERIOD
 # modules that differ from this computer's only in having fewer names
 SUBSETS = {
     "array": "array",
-    "binascii": "a2b_base64 b2a_base64 crc32 hexlify unhexlify",
     "heapq": "heapify heappop heappush",
     "math": "acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees e erf erfc exp expm1 fabs floor "
     "fmod frexp gamma inf isclose isfinite isinf isnan ldexp lgamma log log10 log2 modf nan pi pow radians sin sinh "
@@ -34,6 +35,7 @@ SUBSETS = {
     "random": "choice getrandbits randint random randrange seed uniform",
     "re": "compile match search sub",
 }
+OF_BINASCII = "a2b_base64 b2a_base64 crc32 hexlify unhexlify"
 OF_STRUCT = "calcsize pack pack_into unpack unpack_from"
 
 _start = time.monotonic()
@@ -46,13 +48,13 @@ def attrtuple(**fields: object) -> tuple:
     return type("attrtuple", (tuple,), {**members, "__repr__": lambda self: f"({text})"})(fields.values())
 
 
-def _value_errors(function: Callable) -> Callable:
-    """struct.error is a plain ValueError on the chip."""
+def _of_buffers(function: Callable) -> Callable:
+    """A function that takes a str for a buffer, and whose errors are plain ValueErrors."""
 
-    def call(*args: object) -> object:
+    def call(*args: object, **kwargs: object) -> object:
         try:
-            return function(*args)
-        except struct.error as error:
+            return function(*map(as_bytes, args), **kwargs)
+        except (struct.error, binascii.Error) as error:
             raise ValueError(str(error)) from None
 
     return call
@@ -73,10 +75,10 @@ class Hash:
     """A digest can be asked for once, then the hash is final (extmod/modhashlib.c)."""
 
     def __init__(self, data: bytes = b"") -> None:
-        self._hash = hashlib.new(type(self).__name__, data)
+        self._hash = hashlib.new(type(self).__name__, as_bytes(data))
 
     def update(self, data: bytes) -> None:
-        self._open().update(data)
+        self._open().update(as_bytes(data))
 
     def digest(self) -> bytes:
         final, self._hash = self._open(), None
@@ -119,6 +121,7 @@ UNAME = attrtuple(sysname="esp32", nodename="esp32", release="1.26.0", version=R
 # names in the modules that need nothing of the board
 PLAIN = {
     **{name: _subset(name, items) for name, items in SUBSETS.items()},
+    "binascii": {name: _of_buffers(getattr(binascii, name)) for name in OF_BINASCII.split()},
     "collections": {**_subset("collections", "OrderedDict namedtuple"), "deque": _deque},
     "errno": {**ERRNO, "errorcode": NAMES},
     "gc": {
@@ -142,7 +145,7 @@ PLAIN = {
     },
     "os": {"sync": lambda: None, "urandom": os.urandom, "uname": lambda: UNAME},
     "platform": {"platform": lambda: f"MicroPython-{'.'.join(map(str, VERSION))}-virtual-with-CPython"},
-    "struct": {name: _value_errors(getattr(struct, name)) for name in OF_STRUCT.split()},
+    "struct": {name: _of_buffers(getattr(struct, name)) for name in OF_STRUCT.split()},
     "time": {
         "time": lambda: _elapsed(1),
         "time_ns": lambda: _elapsed(1_000_000_000),

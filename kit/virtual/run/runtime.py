@@ -11,7 +11,7 @@ from kit import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .errors import format_exception
+from .errors import describe, format_exception
 from .interrupt import CTRL_C, pending
 from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
@@ -69,6 +69,7 @@ class Runtime:
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
+        memory.begin(list)
         for stream in [*open_sockets, *littlefs.open_files]:
             stream.__del__()  # closes, and says nothing of what fails
         del self._space, self._mounts
@@ -104,13 +105,12 @@ class Runtime:
         pending.disarm()
         self._failed = error is not None
         self._console.write(end)
-        if isinstance(error, SystemExit):
-            return False
-        if error:
+        asks_for_reset = isinstance(error, SystemExit)
+        if error and not asks_for_reset:
             self._print_exception(error)
-            error = None  # it holds this function, which holds it: what its program held would stay
+        error = None  # it holds this function, which holds it: what its program held would stay
         self._console.write(end)
-        return True
+        return not asks_for_reset
 
     def _print_exception(self, error: BaseException, file: object = None) -> None:
         (file or self._stdout).write(format_exception(error, self._space.names))
@@ -118,7 +118,8 @@ class Runtime:
     # what the board's built-ins do
 
     def _print(self, *values: object, sep: str = " ", end: str = "\n", file: object = None) -> None:
-        (file or self._stdout).write(sep.join(map(str, values)) + end)
+        texts = (describe(value) if isinstance(value, BaseException) else str(value) for value in values)
+        (file or self._stdout).write(sep.join(texts) + end)
 
     def _show(self, value: object) -> None:
         if value is not None:

@@ -29,6 +29,8 @@ BUILTINS = """
 
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
+EXTENSIBLE = "array binascii collections cryptolib errno hashlib heapq io json machine os platform random re select"
+EXTENSIBLE = (*EXTENSIBLE.split(), "socket", "struct", "time", "asyncio")  # also known with a u (py/objmodule.c)
 FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
 
 PIECE = 128  # bytes of a file of code that are read at a time (py/reader.c has fewer)
@@ -78,16 +80,17 @@ class Space:
         if level:
             package = globals["__name__"] if "__path__" in globals else globals["__name__"].rpartition(".")[0]
             name = importlib.util.resolve_name("." * level + name, package)
-        module = None
+        module = first = None
         parts = name.split(".")
         for count, part in enumerate(parts, 1):
             module = self._load(".".join(parts[:count]), part, module)
+            first = first or module
         for item in fromlist or ():
             if item != "*" and not hasattr(module, item):
                 if not hasattr(module, "__path__"):
                     raise ImportError(f"can't import name {item}")
                 self._load(f"{name}.{item}", item, module)
-        return module if fromlist else self.modules[parts[0]]
+        return module if fromlist else first
 
     def _load(self, full: str, part: str, outer: ModuleType | None) -> ModuleType:
         if full in self.modules:
@@ -105,6 +108,8 @@ class Space:
             if place in self._given:
                 if part in self._given[place]:
                     return self._provide(part)
+                if part[:1] == "u" and part[1:] in self._given[place] and part[1:] in EXTENSIBLE:
+                    return self.import_(part[1:])
             elif path := self._stat(posixpath.join(place, part)):
                 return self._load_file(full, path)
         raise ImportError(f"no module named '{full}'")

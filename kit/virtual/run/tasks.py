@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import Callable
 
 from .errors import BoardOSError
+from .interrupt import pending
 from .memory import memory
 from .sockets import Socket, unless_blocked
-from .streams import allocate
+from .streams import allocate, as_bytes
 
 PIECE = 4096  # bytes received at a time, where as many as come are wanted
 DEAF = 20  # ms between two looks whether the board hears again
@@ -22,6 +23,7 @@ class Loop(host.SelectorEventLoop):
 
     def __init__(self, print: Callable, print_exception: Callable) -> None:
         super().__init__()
+        pending.on_calls = lambda: self.is_running() and self.call_soon_threadsafe(int)
         self._print, self._print_exception = print, print_exception
 
     def default_exception_handler(self, context: dict) -> None:
@@ -58,6 +60,18 @@ async def _ready(socket: Socket, event: str) -> None:
     finally:
         if wake in socket.when_closed:
             wake()
+
+
+class ThreadSafeFlag:
+    """An event that interrupts may set; the one task that waits for it clears it (extmod/asyncio/event.py)."""
+
+    def __init__(self) -> None:
+        self._event = host.Event()
+        self.set, self.clear = self._event.set, self._event.clear
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self.clear()
 
 
 class Stream:
@@ -112,7 +126,7 @@ class Stream:
 
     def write(self, buf: bytes) -> None:
         sent = 0 if self.out_buf else self.s.write(buf) or 0
-        self.out_buf += buf[sent:]
+        self.out_buf += as_bytes(buf)[sent:]
 
     async def drain(self) -> None:
         await sleep_ms(0)
@@ -183,6 +197,7 @@ def asyncio_names(*prints: Callable) -> dict[str, object]:
         **{name: getattr(host, name) for name in LIKE_ON_THE_CHIP},
         "StreamReader": Stream,
         "StreamWriter": Stream,
+        "ThreadSafeFlag": ThreadSafeFlag,
         "create_task": lambda coro: loops[-1].create_task(coro),
         "get_event_loop": lambda: loops[-1],
         "new_event_loop": new_event_loop,
