@@ -19,7 +19,7 @@ SPI_SET_PARAMS, SPI_ATTACH, READ_FLASH_SLOW, CHANGE_BAUDRATE = 0x0B, 0x0D, 0x0E,
 FLASH_DEFL_BEGIN, FLASH_DEFL_DATA, FLASH_DEFL_END, SPI_FLASH_MD5 = 0x10, 0x11, 0x12, 0x13
 ERASE_FLASH, ERASE_REGION, READ_FLASH = 0xD0, 0xD1, 0xD2  # a stub's only
 
-ACKNOWLEDGED = (MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH, CHANGE_BAUDRATE)  # with nothing to do here
+ACKNOWLEDGED = (MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH)  # with nothing to do here
 DATA = (MEM_DATA, FLASH_DATA, FLASH_DEFL_DATA)  # a block after 16 bytes: its length, its number and two zeros
 
 INVALID_COMMAND, FAILED, BAD_CHECKSUM = 0x05, 0x06, 0x07  # ROM loader error codes
@@ -67,11 +67,14 @@ class Rom:
         send: takes the bytes that go to the host.
         restart: called when the host asks for the program to be run.
         reload: called when it asks for download mode anew.
+        set_speed: takes the baud rate that the host asks for.
     """
 
-    def __init__(self, flash: Flash, mac: bytes, send: Send, restart: Call, reload: Call) -> None:
+    def __init__(
+        self, flash: Flash, mac: bytes, send: Send, restart: Call, reload: Call, set_speed: Callable[[int], None]
+    ) -> None:
         self._flash, self._send, self._restart, self._reload = flash, send, restart, reload
-        self._registers = registers(mac)
+        self._registers, self._set_speed = registers(mac), set_speed
         self._rest = b""  # of a packet that has not arrived whole
         self._stub = False
         self._inflate: Callable[[bytes], bytes] | None = None  # None: not writing
@@ -115,6 +118,11 @@ class Rom:
 
     def _acknowledge(self, body: bytes) -> None:
         pass
+
+    def _change_baudrate(self, body: bytes, new: int, old: int) -> None:
+        if not new:
+            raise ValueError("no speed")
+        self._then = lambda: self._set_speed(new)
 
     def _read_register(self, body: bytes, address: int) -> int:
         return self._registers.get(address, 0)
@@ -201,6 +209,7 @@ class Rom:
         SYNC: (_sync, ""),
         WRITE_REG: (_write_register, "<IIII"),
         READ_REG: (_read_register, "<I"),
+        CHANGE_BAUDRATE: (_change_baudrate, "<II"),
         READ_FLASH_SLOW: (_read_slow, "<II"),
         FLASH_DEFL_BEGIN: (_begin_deflated, "<IIII"),
         FLASH_DEFL_DATA: (_data, ""),

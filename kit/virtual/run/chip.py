@@ -18,8 +18,18 @@ from .memory import memory
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
-# the beginning of what ESP-IDF 5.4.2 says: components/esp_system/task_wdt/task_wdt.c
-WATCHDOG_BITES = b"\r\nE task_wdt: Task watchdog got triggered.\r\n"
+# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), without
+# the times, the rest of the first line, and the addresses of a panic, which no code of a chip's has here.
+WATCHDOG_BITES = """
+E task_wdt: Task watchdog got triggered.
+E task_wdt:  - mpy_machine_wdt
+E task_wdt: Tasks currently running:
+E task_wdt: CPU 0: IDLE0
+E task_wdt: CPU 1: mp_task
+E task_wdt: Aborting.
+
+Rebooting...
+""".replace("\n", "\r\n").encode()
 
 
 class Chip:
