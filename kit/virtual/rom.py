@@ -39,6 +39,16 @@ def frame(packet: bytes) -> bytes:
     return b"\xc0" + packet.replace(b"\xdb", b"\xdb\xdd").replace(b"\xc0", b"\xdb\xdc") + b"\xc0"
 
 
+def crc8(data: bytes) -> int:
+    """Return the checksum that eFuse block 0 holds of the MAC (esp_crc8 in the ROM; CRC-8/MAXIM)."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8C if crc & 1 else 0)
+    return crc
+
+
 def registers(mac: bytes) -> dict[int, int]:
     """Return the registers by which esptool knows a chip: "ESP32-D0WD-V3 (revision v3.1)" with a 40 MHz crystal.
 
@@ -48,7 +58,7 @@ def registers(mac: bytes) -> dict[int, int]:
     return {
         0x40001000: 0x00F01D83,  # "magic" by which a chip without security info is told
         efuse + 0x04: int.from_bytes(mac[2:], "big"),
-        efuse + 0x08: int.from_bytes(mac[:2], "big"),
+        efuse + 0x08: int.from_bytes(mac[:2], "big") | crc8(mac) << 16,
         efuse + 0x0C: (1 << 9) | (1 << 13) | (1 << 15),  # package, CPU rating, revision bit 0
         efuse + 0x10: 136 | (0x10 << 8),  # RC oscillator calibration, ADC reference
         efuse + 0x14: (1 << 20) | (1 << 24),  # revision bit 1, minor revision

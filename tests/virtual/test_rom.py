@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit.virtual.flash import SIZE, Flash
-from kit.virtual.rom import Rom, frame
+from kit.virtual.rom import Rom, crc8, frame, registers
 
 FLASH_BEGIN, FLASH_DATA, FLASH_END, MEM_END, SYNC, READ_REG = 0x02, 0x03, 0x04, 0x06, 0x08, 0x0A
 CHANGE_BAUDRATE = 0x0F
@@ -205,3 +205,8 @@ def test_the_speed_changes_after_the_answer(host: Host):
     assert host.command(CHANGE_BAUDRATE, 921_600, 115_200)[0][8:] == bytes(4)
     assert host.starts == ["921600 baud"]
     assert host.command(CHANGE_BAUDRATE, 0, 0)[0][8:10] == b"\x01\x06"
+
+
+def test_the_mac_has_its_checksum(host: Host):
+    assert crc8(b"123456789") == 0xA1  # CRC-8/MAXIM's check value
+    assert crc8(bytes.fromhex("240ac4000110")) << 16 == registers(bytes.fromhex("240ac4000110"))[0x3FF5A008] & 0xFF0000
