@@ -77,11 +77,11 @@ def format_exception(error: BaseException, builtins_of_board: dict) -> str:
         steps.append((error.filename, error.lineno, ""))
     frames = "".join(f'  File "{name}", line {line}{where}\n' for name, line, where in steps)
     head = "Traceback (most recent call last):\n" if frames else ""
-    return f"{head}{frames}{_type_name(error, builtins_of_board)}: {describe(error)}\n"
+    return f"{head}{frames}{type_name(error, builtins_of_board)}: {describe(error)}\n"
 
 
-def _type_name(error: BaseException, builtins_of_board: dict) -> str:
-    """The name of the exception's class, or of its nearest base that exists on the board."""
+def type_name(error: BaseException, builtins_of_board: dict) -> str:
+    """Return the name of the exception's class, or of its nearest base that exists on the board."""
     for cls in type(error).__mro__:
         of_host = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
         if not of_host or cls.__name__ in builtins_of_board or cls.__name__ in ("CancelledError", "TimeoutError"):

@@ -42,6 +42,10 @@ class Pending:
         self._calls.append(call)
         self._wake()
 
+    def forget(self) -> None:
+        """Drop what waits: the program that asked for it has gone."""
+        self._calls.clear()
+
     def look(self) -> None:
         self._look = True
         self._wake()
@@ -72,6 +76,8 @@ class Pending:
                 self._calling = False
         if waiting:
             self.on_calls()
+            if self._calls:  # scheduled by those
+                self._wake()
         if self._keyboard:
             self._keyboard = False
             if self.char != OFF and frame and frame.f_builtins is self.names:

@@ -68,7 +68,12 @@ def _loads(text: str | bytes) -> object:
 
 
 def _dumps(value: object, separators: tuple | None = None) -> str:
-    return json.dumps(value, separators=separators, ensure_ascii=False)
+    return json.dumps(value, separators=separators, ensure_ascii=False, default=_plain)
+
+
+def _plain(thing: object) -> str:
+    """What MicroPython makes of a thing that JSON does not know: what print would (py/obj.c, PRINT_JSON)."""
+    return thing.decode("latin-1") if isinstance(thing, bytes | bytearray) else str(thing)
 
 
 class Hash:

@@ -11,7 +11,7 @@ from kit import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .errors import describe, format_exception
+from .errors import describe, format_exception, type_name
 from .interrupt import CTRL_C, pending
 from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
@@ -54,7 +54,12 @@ class Runtime:
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""
         self._mounts = Mounts()
-        own = {"print": self._print, "input": self._input, "help": lambda thing=None: self._print(HELP)}
+        own = {
+            "print": self._print,
+            "input": self._input,
+            "repr": self._repr,
+            "help": lambda thing=None: self._print(HELP),
+        }
         self._space = Space(self._mounts, own, self._natives())
         sys.displayhook = self._show
         pending.names, pending.on_error = self._space.names, self._print_exception
@@ -69,6 +74,7 @@ class Runtime:
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
+        pending.forget()
         memory.begin(list)
         for stream in [*open_sockets, *littlefs.open_files]:
             stream.__del__()  # closes, and says nothing of what fails
@@ -121,10 +127,14 @@ class Runtime:
         texts = (describe(value) if isinstance(value, BaseException) else str(value) for value in values)
         (file or self._stdout).write(sep.join(texts) + end)
 
+    def _repr(self, value: object) -> str:
+        is_error = isinstance(value, BaseException)
+        return f"{type_name(value, self._space.names)}{value.args!r}" if is_error else repr(value)
+
     def _show(self, value: object) -> None:
         if value is not None:
             self._space.names["_"] = value
-            self._print(repr(value))
+            self._print(self._repr(value))
 
     def _input(self, prompt: str = "") -> str:
         self._print(prompt, end="")
@@ -166,6 +176,6 @@ class Runtime:
         }
 
     def _asyncio(self) -> dict[str, object]:
-        from .tasks import asyncio_names  # a tenth of a second, which not every boot needs
+        from .tasks import asyncio_names
 
         return asyncio_names(self._print, self._print_exception)

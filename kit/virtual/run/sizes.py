@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,8 +16,16 @@ NAMESPACE = {"__module__", "__name__"}  # keys of one, whose other keys are name
 FLAT = (type(None), bool, type(Ellipsis), type(NotImplemented), range, slice)  # nothing, or next to it
 OF_HOST = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.FrameType)
 OF_HOST += (types.GetSetDescriptorType, types.MemberDescriptorType)
-OF_LOOP = ("Loop", "Handle", "TimerHandle", "Context")  # of this computer's asyncio; its tasks are found without them
-NO_PROGRAM = ("chip", "console", "runtime", "space", "mounts", "repl", "interrupt")  # modules of ours in this folder
+NO_PROGRAM = (
+    "chip",
+    "console",
+    "runtime",
+    "space",
+    "mounts",
+    "repl",
+    "interrupt",
+    "memory",
+)  # modules of ours in this folder
 
 
 def _blocks(n: float) -> int:
@@ -101,6 +108,8 @@ def _is_of_host(thing: object, kind: type, names: dict) -> bool:
     if kind in OF_HOST:
         return True
     if issubclass(kind, type):
-        return thing.__module__ != "__main__" and thing.__module__ in sys.modules
-    package, _, name = kind.__module__.rpartition(".")
-    return (package == __package__ and name in NO_PROGRAM) or kind.__name__ in OF_LOOP
+        return thing.__module__ is not None  # see space.build_class
+    if kind.__name__ == "Loop":  # its tasks are found without it
+        return True
+    package, _, name = (kind.__module__ or "").rpartition(".")
+    return package == __package__ and name in NO_PROGRAM

@@ -42,7 +42,6 @@ class Socket(Stream):
             raise BoardOSError(ENFILE)
         self.host = accepted or host.socket(type=HOST_TYPES[type])
         self.is_new = not accepted and type == SOCK_STREAM  # neither bound nor connected
-        self.when_closed: set[Callable[[], None]] = set()
         open_sockets.add(self)
         if not accepted:  # those that it accepts have the same windows
             self._call("setsockopt", host.SOL_SOCKET, host.SO_RCVBUF, RECEIVE_WINDOW)
@@ -71,8 +70,6 @@ class Socket(Stream):
         return self.host.fileno()
 
     def close(self) -> None:
-        for call in list(self.when_closed):
-            call()
         open_sockets.discard(self)
         self.host.close()
 
@@ -168,7 +165,7 @@ class Socket(Stream):
         return POLLIN * len(reads) | POLLOUT * len(writes)
 
 
-Socket.__name__ = Socket.__qualname__ = "socket"
+Socket.__name__, Socket.__module__ = "socket", None
 
 
 def getaddrinfo(name: str, port: int, af: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list:
@@ -192,6 +189,16 @@ def unless_blocked(call: Callable, *args: object) -> object:
         return None
 
 
+def events(obj: object, wanted: int) -> int:
+    """Return which of the events happen to a stream now."""
+    if hasattr(obj, "events"):
+        return obj.events(wanted)
+    found = obj.ioctl(STREAM_POLL, wanted)
+    if found < 0:
+        raise BoardOSError(-found)
+    return found
+
+
 class Poll:
     """select.poll over sockets, sys.stdin and streams written in Python (extmod/modselect.c)."""
 
@@ -212,12 +219,8 @@ class Poll:
         self._watched[obj] = eventmask
 
     def _ready(self) -> list[tuple]:
-        found = []
-        for obj, mask in self._watched.items():
-            events = obj.events(mask) if hasattr(obj, "events") else obj.ioctl(STREAM_POLL, mask)
-            if events & (mask | POLLERR | POLLHUP | POLLNVAL):
-                found.append((obj, events))
-        return found
+        found = [(obj, events(obj, mask), mask) for obj, mask in self._watched.items()]
+        return [(obj, now) for obj, now, mask in found if now & (mask | POLLERR | POLLHUP | POLLNVAL)]
 
     def poll(self, timeout: int = -1) -> list[tuple]:
         """Wait for `timeout` ms (-1 or None: for ever) until something happens; return object and events of each."""

@@ -17,10 +17,10 @@ from .streams import BUFFERS
 
 # py/modbuiltins.c; `print`, `open`, `input`, `help`, `execfile` and `__import__` are the board's own
 BUILTINS = """
-    __build_class__ bool complex dict enumerate filter float frozenset int list map memoryview object
+    bool complex dict enumerate filter float frozenset int list map memoryview object
     property range reversed set slice str super tuple type zip classmethod staticmethod Ellipsis NotImplemented abs all
     any bin callable chr compile delattr dir divmod eval exec getattr setattr globals hasattr hash hex id isinstance
-    issubclass iter len locals max min next oct ord pow repr round sorted sum True False None __debug__
+    issubclass iter len locals max min next oct ord pow round sorted sum True False None __debug__
     BaseException ArithmeticError AssertionError AttributeError EOFError Exception GeneratorExit ImportError
     IndentationError IndexError KeyboardInterrupt KeyError LookupError MemoryError NameError NotImplementedError
     OverflowError RuntimeError StopAsyncIteration StopIteration SyntaxError SystemExit TypeError UnicodeError ValueError
@@ -38,6 +38,13 @@ ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
 
 
+def build_class(*args: object, **kwargs: object) -> type:
+    """Make a class that is printed without its module, as on the chip, and by whose lack of one it is known."""
+    cls = builtins.__build_class__(*args, **kwargs)
+    cls.__module__ = None
+    return cls
+
+
 class Space:
     """One life of the interpreter, from boot or soft reset to the next soft reset.
 
@@ -53,7 +60,13 @@ class Space:
         self.modules = {"builtins": ModuleType("builtins")}
         self.names = vars(self.modules["builtins"])  # board code is known by them
         self.names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
-        self.names.update(BUFFERS | own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
+        self.names.update(
+            BUFFERS | own,
+            __build_class__=build_class,
+            open=mounts.open,
+            __import__=self.import_,
+            execfile=self.run_file,
+        )
         self.main = self._new_module("__main__")
 
     def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:

@@ -191,7 +191,7 @@ def test_globals_live_until_the_soft_reset(raw):
 @pytest.mark.parametrize("code", ["import sys; sys.exit()", "import machine; machine.soft_reset()", "raise SystemExit"])
 def test_programs_can_ask_for_a_soft_reset(raw, code: str):
     raw.send(code.encode() + CTRL_D)
-    assert raw.until(b"raw REPL; CTRL-B to exit\r\n>").startswith(b"OK\x04MPY: soft reboot\r\n")
+    assert raw.until(b"raw REPL; CTRL-B to exit\r\n>").startswith(b"OK\x04\x04MPY: soft reboot\r\n")
     assert raw.value("__import__('machine').reset_cause()") == "5"
 
 
@@ -281,7 +281,7 @@ def test_an_interrupt_that_is_caught_goes_no_further(raw):
 
 @pytest.mark.parametrize("body", ["while True: pass", "time.sleep(100)"])
 def test_an_interrupt_reaches_the_try_around_a_loop(raw, body: str):
-    raw.send(f"import time\nheld = []\nprint('GO')\ntry:\n  {body}\nexcept KeyboardInterrupt: print('caught')".encode())
+    raw.send(f"import time\ntry:\n  print('GO')\n  {body}\nexcept KeyboardInterrupt: print('caught')".encode())
     raw.send(CTRL_D)
     raw.until(b"GO")
     raw.send(b"\x03")
@@ -547,7 +547,7 @@ def test_timers_run_between_steps_and_stop_at_a_soft_reset(raw):
     setup += "t = Timer(0, mode=Timer.PERIODIC, period=5, callback=calls.append)\n"
     assert raw.run(setup + "while len(calls) < 3: pass\nprint(calls[0] is t)") == ("True\n", "")
     once = "done = []\none = Timer(1, mode=Timer.ONE_SHOT, period=1, callback=lambda t: done.append(1) or 1/0)\n"
-    assert raw.run(once + "while not done: pass")[0].endswith("ZeroDivisionError: division by zero\n")
+    assert raw.run(once + "while not done: pass")[0].endswith("ZeroDivisionError: divide by zero\n")
     raw.soft_reset()
     assert raw.run("import time\ntime.sleep_ms(30)\nprint('quiet')") == ("quiet\n", "")
     assert "ValueError: invalid Timer number" in raw.run("import machine; machine.Timer(4)")[1]
