@@ -12,12 +12,13 @@ import os
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable
 
-from .errors import ERRNO, NAMES
+from .errors import ERRNO, NAMES, board_error
 from .interrupt import pending
 from .memory import memory
-from .streams import as_bytes
+from .streams import Stream, as_bytes
 
 VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
@@ -39,6 +40,7 @@ OF_BINASCII = "a2b_base64 b2a_base64 crc32 hexlify unhexlify"
 OF_STRUCT = "calcsize pack pack_into unpack unpack_from"
 
 _start = time.monotonic()
+_ahead = 0  # s by which the clock was set
 
 
 def attrtuple(**fields: object) -> tuple:
@@ -95,6 +97,33 @@ class Hash:
         return self._hash
 
 
+class DeflateIO(Stream):
+    """A stream of what another one holds compressed; the ESP32's builds only decompress (extmod/moddeflate.c)."""
+
+    FORMATS = (47, -15, 15, 31)  # zlib's wbits for AUTO, RAW, ZLIB, GZIP
+
+    def __init__(self, stream: object, format: int = 0, wbits: int = 0, close: bool = False) -> None:
+        self._stream, self._closes, self._data = stream, close, b""
+        self._inflate = zlib.decompressobj(self.FORMATS[format])
+
+    def receive(self, view: memoryview) -> int:
+        try:
+            while not self._data and not self._inflate.eof and (piece := self._stream.read(64)):
+                self._data = self._inflate.decompress(piece)
+        except zlib.error:
+            raise board_error("EINVAL") from None
+        n = min(len(view), len(self._data))
+        view[:n], self._data = self._data[:n], self._data[n:]
+        return n
+
+    def write(self, data: bytes) -> int:
+        raise board_error("EINVAL")
+
+    def close(self) -> None:
+        if self._closes:
+            self._stream.close()
+
+
 class IOBase:
     """Base of streams written in Python."""
 
@@ -103,9 +132,29 @@ def _elapsed(per_second: int) -> int:
     return int((time.monotonic() - _start) * per_second)
 
 
+def _now(per_second: int = 1) -> int:
+    return _elapsed(per_second) + _ahead * per_second
+
+
 def _gmtime(when: int | None = None) -> tuple:
-    parts = time.gmtime((_elapsed(1) if when is None else when) + EPOCH)
+    parts = time.gmtime((_now() if when is None else when) + EPOCH)
     return (*parts[:6], parts.tm_wday, parts.tm_yday)
+
+
+def _mktime(parts: tuple) -> int:
+    return calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH
+
+
+def clock() -> tuple:
+    """Return what RTC.datetime() does."""
+    year, month, day, *time_of_day, weekday, _ = _gmtime()
+    return (year, month, day, weekday, *time_of_day, _now(1_000_000) % 1_000_000)
+
+
+def set_clock(parts: tuple) -> None:
+    """Set the clock to year, month, day, hour, minute, second; ticks do not follow."""
+    global _ahead
+    _ahead = _mktime(parts) - _elapsed(1)
 
 
 def _kbd_intr(char: int) -> None:
@@ -128,6 +177,7 @@ PLAIN = {
     **{name: _subset(name, items) for name, items in SUBSETS.items()},
     "binascii": {name: _of_buffers(getattr(binascii, name)) for name in OF_BINASCII.split()},
     "collections": {**_subset("collections", "OrderedDict namedtuple"), "deque": _deque},
+    "deflate": {"DeflateIO": DeflateIO, "AUTO": 0, "RAW": 1, "ZLIB": 2, "GZIP": 3},
     "errno": {**ERRNO, "errorcode": NAMES},
     "gc": {
         "collect": gc.collect,
@@ -152,11 +202,11 @@ PLAIN = {
     "platform": {"platform": lambda: f"MicroPython-{'.'.join(map(str, VERSION))}-virtual-with-CPython"},
     "struct": {name: _of_buffers(getattr(struct, name)) for name in OF_STRUCT.split()},
     "time": {
-        "time": lambda: _elapsed(1),
-        "time_ns": lambda: _elapsed(1_000_000_000),
+        "time": _now,
+        "time_ns": lambda: _now(1_000_000_000),
         "gmtime": _gmtime,
         "localtime": _gmtime,
-        "mktime": lambda parts: calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH,
+        "mktime": _mktime,
         "sleep": lambda seconds: time.sleep(max(0, seconds)),
         "sleep_ms": lambda ms: time.sleep(max(0, ms) / 1e3),
         "sleep_us": lambda us: time.sleep(max(0, us) / 1e6),

@@ -152,7 +152,9 @@ class Runtime:
             "os": {**PLAIN["os"], **vfs, **self._mounts.functions()},
             "select": SELECT_NAMES,
             "socket": SOCKET_NAMES,
+            "ssl": self._tls,
             "sys": self._sys,
+            "tls": self._tls,
             "vfs": vfs,
         }
 
@@ -174,6 +176,11 @@ class Runtime:
             "version": f"3.4.0; MicroPython {RELEASE}",
             "version_info": (3, 4, 0),
         }
+
+    def _tls(self) -> dict[str, object]:
+        from .tls import TLS_NAMES  # OpenSSL, which few boots need
+
+        return TLS_NAMES
 
     def _asyncio(self) -> dict[str, object]:
         from .tasks import asyncio_names

@@ -30,9 +30,20 @@ BUILTINS = """
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
 EXTENSIBLE = "array binascii collections cryptolib errno hashlib heapq io json machine os platform random re select"
-EXTENSIBLE = (*EXTENSIBLE.split(), "socket", "struct", "time", "asyncio")  # also known with a u (py/objmodule.c)
-FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
-
+EXTENSIBLE = (
+    *EXTENSIBLE.split(),
+    "socket",
+    "struct",
+    "time",
+    "asyncio",
+    "requests",
+)  # also known with a u (py/objmodule.c)
+FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup", "ntptime", "requests", "umqtt")  # Python in the real firmware
+PACKAGES = {".umqtt": ("simple", "robust")}
+MISSING = (
+    "aioespnow apa106 bluetooth btree cryptolib dht ds18x20 esp espnow framebuf mip neopixel onewire uctypes upysh"
+)
+MISSING = (*MISSING.split(), "_thread", "cmath", "webrepl", "websocket")  # of the real firmware
 PIECE = 128  # bytes of a file of code that are read at a time (py/reader.c has fewer)
 ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
@@ -45,6 +56,13 @@ def build_class(*args: object, **kwargs: object) -> type:
     return cls
 
 
+def _why_not(module: ModuleType, item: str) -> str:
+    try:
+        getattr(module, item)
+    except AttributeError as error:
+        return str(error) if "virtual board" in str(error) else f"can't import name {item}"
+
+
 class Space:
     """One life of the interpreter, from boot or soft reset to the next soft reset.
 
@@ -55,7 +73,7 @@ class Space:
 
     def __init__(self, mounts: Mounts, own: dict, natives: dict) -> None:
         self._mounts, self._natives = mounts, natives
-        self._given = {".fixed": FIXED, ".frozen": FROZEN, ".built-in": set(natives).difference(FROZEN)}
+        self._given = {".fixed": FIXED, ".frozen": FROZEN, ".built-in": set(natives).difference(FROZEN), **PACKAGES}
         self.path = ["", ".frozen", "/lib"]
         self.modules = {"builtins": ModuleType("builtins")}
         self.names = vars(self.modules["builtins"])  # board code is known by them
@@ -101,7 +119,7 @@ class Space:
         for item in fromlist or ():
             if item != "*" and not hasattr(module, item):
                 if not hasattr(module, "__path__"):
-                    raise ImportError(f"can't import name {item}")
+                    raise ImportError(_why_not(module, item))
                 self._load(f"{name}.{item}", item, module)
         return module if fromlist else first
 
@@ -120,12 +138,13 @@ class Space:
         for place in places:
             if place in self._given:
                 if part in self._given[place]:
-                    return self._provide(part)
+                    return self._provide(full)
                 if part[:1] == "u" and part[1:] in self._given[place] and part[1:] in EXTENSIBLE:
                     return self.import_(part[1:])
             elif path := self._stat(posixpath.join(place, part)):
                 return self._load_file(full, path)
-        raise ImportError(f"no module named '{full}'")
+        known = part in MISSING and len(places) > 1
+        raise ImportError(f"{full} is not on the virtual board" if known else f"no module named '{full}'")
 
     def _stat(self, path: str) -> str | None:
         """Return the path of a package or of a module's file."""
@@ -152,10 +171,13 @@ class Space:
     def _provide(self, name: str) -> ModuleType:
         """Make the built-in or frozen module of this name."""
         module = self._new_module(name)
+        path = BOARD_FOLDER.joinpath(*name.split("."))
         if names := self._natives.get(name):
             with pending:  # a host's package whose import was interrupted stays half imported
                 vars(module).update(names() if callable(names) else names)
                 gc.freeze()  # what a host's package holds is no program's
+        elif path.is_dir():
+            module.__path__ = f".{name}"
         else:
-            self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
+            self.run(path.with_suffix(".py").read_bytes(), f"{'/'.join(name.split('.'))}.py", module=module)
         return module
