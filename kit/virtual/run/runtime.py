@@ -13,12 +13,13 @@ from . import littlefs
 from .chip import SOFT_RESET, Chip
 from .errors import describe, format_exception, type_name
 from .interrupt import CTRL_C, pending
+from .line import completions
 from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
 from .mounts import Mounts
 from .repl import Repl
 from .sockets import SELECT_NAMES, SOCKET_NAMES, Socket, open_sockets
-from .space import BOARD_FOLDER, Space
+from .space import BOARD_FOLDER, FROZEN, Space
 from .streams import Output, TextInput
 
 STAND_INS = ("esp32", "machine", "network")  # in the folder `board`; they live as long as the process, as C code does
@@ -36,7 +37,7 @@ class Runtime:
         pending.install()
         self._chip = Socket.chip = Chip(settings)
         self._console = self._chip.console
-        self._repl = Repl(self._console, self._run_command)
+        self._repl = Repl(self._console, self._run_command, self._complete)
         self._stdout = Output(self._console)
 
     def live(self) -> None:
@@ -96,6 +97,9 @@ class Runtime:
 
     def _run_command(self, source: str | bytes, kind: str, raw: bool) -> bool:
         return self._execute(lambda: self._space.run(source, "<stdin>", kind), EOF if raw else b"")
+
+    def _complete(self, text: str) -> tuple[str, list[str]]:
+        return completions(text, vars(self._space.main), [*self._natives(), *FROZEN])
 
     def _execute(self, program: Callable[[], object], end: bytes = b"", char: int = CTRL_C) -> bool:
         """Run a program to its end; return False when it asks for a soft reset. `end` follows output and errors."""

@@ -165,8 +165,8 @@ def test_raw_paste(raw):
 def test_friendly_repl(life):
     life.send(b"1 + 1\r")
     assert life.prompt() == b"1 + 1\r\n2\r\n>>> "
-    life.send(b"if True:\r  print('yes')\r\r")
-    assert life.prompt() == b"if True:\r\n...   print('yes')\r\n... \r\nyes\r\n>>> "
+    life.send(b"if True:\rprint('yes')\r\r\r")
+    assert life.prompt() == b"if True:\r\n...     print('yes')\r\n...     \r\n... \r\nyes\r\n>>> "
     life.send(b"None\rxq\x7f = 'h\xc3\xa4'\rx\r")
     assert life.until(b"x\r\n'h\xc3\xa4'\r\n>>> ")
     life.send(b"for\r")
