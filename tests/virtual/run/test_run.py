@@ -175,7 +175,7 @@ def test_friendly_repl(life):
     assert life.prompt() == b"half a li\r\n>>> "
     life.send(b"_ = input('name? ')\rAda\rprint(_)\r")
     assert life.until(b"Ada\r\n>>> print(_)\r\nAda\r\n>>> ")
-    life.send(b"\x1b[A" + CTRL_B)
+    life.send(CTRL_B)
     assert life.prompt().startswith(b"\r\n" + BANNER)
     life.send(CTRL_D)
     assert life.prompt().startswith(b"\r\nMPY: soft reboot\r\n" + BANNER)
