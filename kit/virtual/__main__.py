@@ -91,7 +91,12 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         "http": f"http://{HOST}:{chip.http}",
         "control": control.url,
     }
-    register(flash_file, addresses)
+    try:
+        register(flash_file, addresses)
+    except OSError as error:
+        chip.stop()
+        flash.close()
+        sys.exit(f"{register_path(flash_file)} cannot be written: {error.strerror}. Make room there.")
     for name, address in addresses.items():
         print(f"{name}: {address}")
     sys.stdout.flush()

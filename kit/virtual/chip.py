@@ -27,7 +27,7 @@ from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
 from kit.virtual.run import frames
 from kit.virtual.run.frames import ERASE, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
-from kit.virtual.uart import Uart
+from kit.virtual.uart import SPEED, Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
 POWER_ON, HARD_RESET, WDT_RESET = 1, 2, 3
@@ -69,7 +69,7 @@ class Chip:
         self.flash, self.wifi, self.mac = flash, wifi, mac
         flash.on_cut = partial(self._soon, self._halt)
         self._http_reserved, self.http = reserve(http)
-        self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines))
+        self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace)
         self.pins, self.names = Pins(), Names(self._print)
         self._loop = asyncio.new_event_loop()
         self._busy = threading.Lock()  # an event happens
@@ -152,6 +152,7 @@ class Chip:
         if self._alarm:
             self._alarm.cancel()
         self._alarm = self._rom = None
+        self.uart.speed = SPEED
         self._in_reset = False
         if self.child:
             self.child.kill()
@@ -165,7 +166,8 @@ class Chip:
             return
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
         restart, reload = (partial(self._soon, act, HARD_RESET) for act in (self.boot, self._download))
-        self._rom = Rom(self.flash, self.mac, self.uart.write, restart, reload)
+        self._rom = Rom(self.flash, self.mac, self.uart.send_slowly, restart, reload, self._set_speed)
+        self.uart.speed = None  # the ROM measures it
 
     def boot(self, cause: int) -> None:
         """Start from flash; the cause is machine.reset_cause() of the program, or one of ours."""
@@ -210,6 +212,9 @@ class Chip:
         """Go on after a child that ended without being killed."""
         self._print("virtual board: the run mode ended by itself; the board starts again\r\n")
         self._boot_after(RETRY, HARD_RESET)
+
+    def _set_speed(self, speed: int) -> None:
+        self.uart.speed = speed
 
     def _print(self, text: str) -> None:
         self.uart.write(text.encode())

@@ -109,6 +109,10 @@ def register(flash: Path, addresses: dict[str, str]) -> None:
     """Write where the board of a flash file is reached, readable for this user only, whole or not at all."""
     path = register_path(flash)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(0o600)
-    draft.write_text(json.dumps(addresses))
-    draft.replace(path)
+    try:
+        draft.touch(0o600)
+        draft.write_text(json.dumps(addresses))
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 SECTOR = 4096  # the unit of erase, SPI NOR flash as ESP-IDF drives it (spi_flash SPI_FLASH_SEC_SIZE)
 SIZE = 4 * 1024 * 1024  # an ESP32-WROOM-32 carries 4 MB
+OTHER_SIZES = tuple(SIZE >> n for n in range(1, 5))  # of smaller chips: no file that is still being made
 
 # Modelled times in seconds, straight lines through the tables of ESP-IDF 5.5 esp_partition/partition_linux.c
 # (measured there on an ESP8266's flash: read 7 µs for 4 bytes … 459 µs for 4096; write 19 … 6367; erase 37142).
@@ -64,7 +65,9 @@ class Flash:
         lock_file(self._file.fileno())
         length = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
-        if length < SIZE and self._file.read() == b"\xff" * length:  # new, or its maker was killed
+        if (
+            length < SIZE and length not in OTHER_SIZES and self._file.read() == b"\xff" * length
+        ):  # new, or its maker was killed
             self._file.write(b"\xff" * (SIZE - length))
             self._file.flush()
         elif length != SIZE:

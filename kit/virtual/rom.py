@@ -19,7 +19,7 @@ SPI_SET_PARAMS, SPI_ATTACH, READ_FLASH_SLOW, CHANGE_BAUDRATE = 0x0B, 0x0D, 0x0E,
 FLASH_DEFL_BEGIN, FLASH_DEFL_DATA, FLASH_DEFL_END, SPI_FLASH_MD5 = 0x10, 0x11, 0x12, 0x13
 ERASE_FLASH, ERASE_REGION, READ_FLASH = 0xD0, 0xD1, 0xD2  # a stub's only
 
-ACKNOWLEDGED = (MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH, CHANGE_BAUDRATE)  # with nothing to do here
+ACKNOWLEDGED = (MEM_BEGIN, MEM_DATA, SPI_SET_PARAMS, SPI_ATTACH)  # with nothing to do here
 DATA = (MEM_DATA, FLASH_DATA, FLASH_DEFL_DATA)  # a block after 16 bytes: its length, its number and two zeros
 
 INVALID_COMMAND, FAILED, BAD_CHECKSUM = 0x05, 0x06, 0x07  # ROM loader error codes
@@ -39,6 +39,16 @@ def frame(packet: bytes) -> bytes:
     return b"\xc0" + packet.replace(b"\xdb", b"\xdb\xdd").replace(b"\xc0", b"\xdb\xdc") + b"\xc0"
 
 
+def crc8(data: bytes) -> int:
+    """Return the checksum that eFuse block 0 holds of the MAC (esp_crc8 in the ROM; CRC-8/MAXIM)."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8C if crc & 1 else 0)
+    return crc
+
+
 def registers(mac: bytes) -> dict[int, int]:
     """Return the registers by which esptool knows a chip: "ESP32-D0WD-V3 (revision v3.1)" with a 40 MHz crystal.
 
@@ -48,7 +58,7 @@ def registers(mac: bytes) -> dict[int, int]:
     return {
         0x40001000: 0x00F01D83,  # "magic" by which a chip without security info is told
         efuse + 0x04: int.from_bytes(mac[2:], "big"),
-        efuse + 0x08: int.from_bytes(mac[:2], "big"),
+        efuse + 0x08: int.from_bytes(mac[:2], "big") | crc8(mac) << 16,
         efuse + 0x0C: (1 << 9) | (1 << 13) | (1 << 15),  # package, CPU rating, revision bit 0
         efuse + 0x10: 136 | (0x10 << 8),  # RC oscillator calibration, ADC reference
         efuse + 0x14: (1 << 20) | (1 << 24),  # revision bit 1, minor revision
@@ -67,11 +77,14 @@ class Rom:
         send: takes the bytes that go to the host.
         restart: called when the host asks for the program to be run.
         reload: called when it asks for download mode anew.
+        set_speed: takes the baud rate that the host asks for.
     """
 
-    def __init__(self, flash: Flash, mac: bytes, send: Send, restart: Call, reload: Call) -> None:
+    def __init__(
+        self, flash: Flash, mac: bytes, send: Send, restart: Call, reload: Call, set_speed: Callable[[int], None]
+    ) -> None:
         self._flash, self._send, self._restart, self._reload = flash, send, restart, reload
-        self._registers = registers(mac)
+        self._registers, self._set_speed = registers(mac), set_speed
         self._rest = b""  # of a packet that has not arrived whole
         self._stub = False
         self._inflate: Callable[[bytes], bytes] | None = None  # None: not writing
@@ -115,6 +128,11 @@ class Rom:
 
     def _acknowledge(self, body: bytes) -> None:
         pass
+
+    def _change_baudrate(self, body: bytes, new: int, old: int) -> None:
+        if not new:
+            raise ValueError("no speed")
+        self._then = lambda: self._set_speed(new)
 
     def _read_register(self, body: bytes, address: int) -> int:
         return self._registers.get(address, 0)
@@ -201,6 +219,7 @@ class Rom:
         SYNC: (_sync, ""),
         WRITE_REG: (_write_register, "<IIII"),
         READ_REG: (_read_register, "<I"),
+        CHANGE_BAUDRATE: (_change_baudrate, "<II"),
         READ_FLASH_SLOW: (_read_slow, "<II"),
         FLASH_DEFL_BEGIN: (_begin_deflated, "<IIII"),
         FLASH_DEFL_DATA: (_data, ""),

@@ -75,7 +75,7 @@ def test_a_file_belongs_to_one_board(tmp_path: Path):
     flash.close()
 
 
-@pytest.mark.parametrize("data", [b"dear", b"\xff" * (SIZE - 1) + b"\0\0", b"\xff" * (SIZE + 1)])
+@pytest.mark.parametrize("data", [b"dear", b"\xff" * (SIZE - 1) + b"\0\0", b"\xff" * (SIZE + 1), b"\xff" * (SIZE // 4)])
 def test_a_file_of_another_size_is_left_alone(tmp_path: Path, data: bytes):
     path = tmp_path / "letter.txt"
     path.write_bytes(data)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from kit.virtual.flash import SIZE, Flash
-from kit.virtual.rom import Rom, frame
+from kit.virtual.rom import Rom, crc8, frame, registers
 
 FLASH_BEGIN, FLASH_DATA, FLASH_END, MEM_END, SYNC, READ_REG = 0x02, 0x03, 0x04, 0x06, 0x08, 0x0A
+CHANGE_BAUDRATE = 0x0F
 FLASH_DEFL_BEGIN, FLASH_DEFL_DATA, MD5, ERASE_FLASH, ERASE_REGION, READ_FLASH = 0x10, 0x11, 0x13, 0xD0, 0xD1, 0xD2
 WRITTEN = bytes(range(256)) * 64
 OUTSIDE = [(0x1000, SIZE), (0x1001, SIZE - 0x1000), (0xFFFFFFFF, 0), (1, 0xFFFFFFFF)]  # size and offset
@@ -33,6 +34,7 @@ class Host:
             lambda data: setattr(self, "sent", self.sent + data),
             restart=lambda: self.starts.append("program"),
             reload=lambda: self.starts.append("download mode"),
+            set_speed=lambda speed: self.starts.append(f"{speed} baud"),
         )
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -197,3 +199,14 @@ def test_the_end_of_a_write(host: Host, stub: bool, keep: int, starts: list[str]
         host.become_stub()
     host.command(FLASH_END, keep)
     assert host.starts == starts
+
+
+def test_the_speed_changes_after_the_answer(host: Host):
+    assert host.command(CHANGE_BAUDRATE, 921_600, 115_200)[0][8:] == bytes(4)
+    assert host.starts == ["921600 baud"]
+    assert host.command(CHANGE_BAUDRATE, 0, 0)[0][8:10] == b"\x01\x06"
+
+
+def test_the_mac_has_its_checksum(host: Host):
+    assert crc8(b"123456789") == 0xA1  # CRC-8/MAXIM's check value
+    assert crc8(bytes.fromhex("240ac4000110")) << 16 == registers(bytes.fromhex("240ac4000110"))[0x3FF5A008] & 0xFF0000

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,3 +146,15 @@ def test_it_ends_whichever_thread_gets_the_signal(start: Callable):
     thread = max(int(thread.name) for thread in threads.iterdir()) if threads.exists() else process.pid
     os.kill(thread, signal.SIGTERM)
     assert process.wait(10) == 0
+
+
+def test_a_register_that_cannot_be_written_is_one_clear_error(tmp_path: Path):
+    (tmp_path / "flash.bin.board").mkdir()
+    (tmp_path / "flash.bin.board" / "full").touch()
+    command = [sys.executable, "-m", "kit.virtual", "--flash", str(tmp_path / "flash.bin")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"{tmp_path / 'flash.bin.board'} cannot be written: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flash.bin", "flash.bin.board"]

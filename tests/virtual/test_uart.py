@@ -16,7 +16,8 @@ class Peer:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.lines: list[tuple[bool, bool]] = []
-        self.telnet = Telnet(self.sent.append, lambda dtr, rts: self.lines.append((dtr, rts)))
+        self.speeds: list[int] = []
+        self.telnet = Telnet(self.sent.append, lambda dtr, rts: self.lines.append((dtr, rts)), self.speeds.append)
 
 
 @pytest.fixture
@@ -146,3 +147,69 @@ def test_a_fault_of_ours_does_not_take_the_port_away(capfd: pytest.CaptureFixtur
             port.write(b"x")
     wait_until(lambda: lines.count((False, False)) == 2)  # both have been hung up
     assert "a fault" in capfd.readouterr().err
+
+
+def test_the_hosts_speed_is_taken_and_confirmed(peer: Peer):
+    peer.telnet.feed(SB + COM_PORT + b"\x01" + (921_600).to_bytes(4, "big") + SE)
+    peer.telnet.feed(SB + COM_PORT + b"\x01" + bytes(4) + SE)  # a question
+    assert peer.speeds == [921_600]
+    assert peer.sent[0] == SB + COM_PORT + b"\x65" + (921_600).to_bytes(4, "big") + SE
+
+
+def set_speed(client: socket.socket, speed: int) -> None:
+    client.sendall(SB + COM_PORT + b"\x01" + speed.to_bytes(4, "big") + SE)
+    while not client.recv(100).endswith(SE):
+        pass
+
+
+@pytest.mark.parametrize(("chip", "host"), [(115_200, 921_600), (921_600, 115_200), (115_200, 9_600)])
+def test_two_speeds_that_differ_make_garbage(chip: int, host: int, wait_until: Callable):
+    received: list[bytes] = []
+    uart = Uart(0, received.append, lambda dtr, rts: None)
+    uart.start()
+    with connect(f"rfc2217://127.0.0.1:{uart.port}") as client:
+        for speed, is_understood in ((host, False), (chip, True)):
+            set_speed(client, speed)
+            uart.speed = chip
+            received.clear()
+            client.sendall(b"hello")
+            wait_until(lambda: len(b"".join(received)) == 5)
+            assert (b"".join(received) == b"hello") == is_understood
+            uart.write(b"hello")
+            assert (client.recv(100) == b"hello") == is_understood
+    uart.stop()
+
+
+def test_the_rom_takes_the_hosts_speed():
+    uart = Uart(0, lambda data: uart.write(data), lambda dtr, rts: None)
+    uart.speed = None
+    uart.start()
+    with connect(f"rfc2217://127.0.0.1:{uart.port}") as client:
+        set_speed(client, 230_400)
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+    uart.stop()
+
+
+@pytest.mark.parametrize(("speed", "pace"), [(115_200, 1), (921_600, 1), (115_200, 0.5), (115_200, 0)])
+def test_bytes_take_their_time_on_the_wire(monkeypatch: pytest.MonkeyPatch, speed: int, pace: float):
+    waits: list[float] = []
+    monkeypatch.setattr("kit.virtual.uart.time.sleep", waits.append)
+    monkeypatch.setattr("kit.virtual.uart.time.monotonic", lambda: 0.0)
+    uart = Uart(0, lambda data: None, lambda dtr, rts: None, pace)
+    uart.speed = uart._host_speed = speed
+    uart._receive(bytes(10_000))
+    assert sum(waits) == pytest.approx(10_000 * 10 / speed * pace)
+    uart.send_slowly(bytes(10_000))
+    assert sum(waits) == pytest.approx(20_000 * 10 / speed * pace)
+
+
+def test_bytes_come_while_the_chip_works(monkeypatch: pytest.MonkeyPatch):
+    waits: list[float] = []
+    clock = iter([0.0, 0.5, 0.5, 0.5])
+    monkeypatch.setattr("kit.virtual.uart.time.sleep", waits.append)
+    monkeypatch.setattr("kit.virtual.uart.time.monotonic", lambda: next(clock))
+    uart = Uart(0, lambda data: None, lambda dtr, rts: None, 1)
+    uart._receive(bytes(11_520))  # a second on the wire, half a second of work
+    uart._receive(bytes(11_520))
+    assert waits == [1.0, 0.5]

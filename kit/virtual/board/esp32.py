@@ -11,6 +11,8 @@ import _otadata as otadata
 from _errors import need
 from _nvs import NVS, open_partition  # noqa: F401 - NVS is part of the module
 
+HEAP_DATA, HEAP_EXEC = 4, 1  # MALLOC_CAP_8BIT, MALLOC_CAP_EXEC (esp_heap_caps.h)
+
 _SECTOR = 4096
 _TABLE_ADDRESS, _TABLE_SIZE = 0x8000, 0xC00
 _APP, _DATA, _ANY = 0, 1, 0xFF
@@ -20,6 +22,11 @@ _READONLY = 2  # flag of a row
 _ENOENT, _EINVAL = 2, 22
 
 _Row = namedtuple("_Row", ("type", "subtype", "address", "size", "label", "flags"))
+
+
+def idf_heap_info(capabilities):
+    """Of each region of the system's heap its bytes, those free, the largest block, the least that was ever free."""
+    return _chip.memory.info() if capabilities == HEAP_DATA else []
 
 
 class Partition:

@@ -11,6 +11,15 @@ _OUTPUT = 2  # bit of a mode
 _PWM = 0  # what the chip is told in place of a mode
 
 
+_MISSING = "ADC ADCBlock DAC I2C I2S SDCard SPI Signal SoftI2C SoftSPI TouchPad UART bitstream deepsleep lightsleep"
+
+
+def __getattr__(name):
+    if name in _MISSING.split():
+        raise AttributeError("machine.%s is not on the virtual board" % name)
+    raise AttributeError("'module' object has no attribute '%s'" % name)
+
+
 def reset():
     _chip.reset(HARD_RESET)
 
@@ -37,6 +46,7 @@ class Pin:
 
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
+    IRQ_RISING, IRQ_FALLING = 1, 2
 
     def __init__(self, id, mode=None, pull=-1, value=None):
         if isinstance(id, Pin):
@@ -74,6 +84,12 @@ class Pin:
 
     def off(self):
         self.value(0)
+
+    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING):
+        """Have `handler` called with the pin, between two steps of the program, when a button is pressed or let go."""
+        if handler is None:
+            return _chip.watch_pin(self._id, None)
+        _chip.watch_pin(self._id, lambda level: trigger & (1 if level else 2) and handler(self))
 
     def toggle(self):
         self.value(1 - _pins[self._id][2])
@@ -133,6 +149,30 @@ class PWM:
         if self._freq is None:
             return "PWM(Pin(%d))" % self._id
         return "PWM(Pin(%d), freq=%d, duty_u16=%d)" % (self._id, self._freq, self._duty)
+
+
+class RTC:
+    """The clock; unlike a chip's, neither its time nor its memory outlives a reset."""
+
+    _memory = b""
+
+    def datetime(self, when=None):
+        """Year, month, day, weekday, hour, minute, second, microsecond; setting does not look at the weekday."""
+        if when is None:
+            return _chip.clock()
+        if len(when) != 8:
+            raise ValueError("requested length 8 but object has length %d" % len(when))
+        _chip.set_clock(tuple(when[:3]) + tuple(when[4:7]))
+
+    def init(self, when):
+        _chip.set_clock(tuple(when[:6]))
+
+    def memory(self, data=None):
+        if data is None:
+            return RTC._memory
+        if len(data) > 2048:  # MICROPY_HW_RTC_USER_MEM_MAX
+            raise ValueError("buffer too long")
+        RTC._memory = bytes(data)
 
 
 class Timer:

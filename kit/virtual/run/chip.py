@@ -13,12 +13,24 @@ from . import frames
 from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
+from .memory import memory
+from .modules import clock, set_clock
 
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
-# the beginning of what ESP-IDF 5.4.2 says: components/esp_system/task_wdt/task_wdt.c
-WATCHDOG_BITES = b"\r\nE task_wdt: Task watchdog got triggered.\r\n"
+# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), without
+# the times, the rest of the first line, and the addresses of a panic, which no code of a chip's has here.
+WATCHDOG_BITES = """
+E task_wdt: Task watchdog got triggered.
+E task_wdt:  - mpy_machine_wdt
+E task_wdt: Tasks currently running:
+E task_wdt: CPU 0: IDLE0
+E task_wdt: CPU 1: mp_task
+E task_wdt: Aborting.
+
+Rebooting...
+""".replace("\n", "\r\n").encode()
 
 
 class Chip:
@@ -27,14 +39,16 @@ class Chip:
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
     80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
-    `console` its UART, and `error` makes what the board knows as OSError.
+    `console` its UART, `memory` its RAM, `clock` its time, and `error` makes what the board knows as OSError.
     """
 
-    error = BoardOSError
+    error, memory = BoardOSError, memory
+    clock, set_clock = staticmethod(clock), staticmethod(set_clock)
 
     def __init__(self, settings: dict) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
         self._held = set(settings["held"])  # pins that a button holds low
+        self._on_pin: dict[int, Callable[[int], None]] = {}  # what is called with the new level
         self._name = self._told = ""
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._fed = threading.Event()
@@ -48,11 +62,15 @@ class Chip:
     def _receive(self) -> None:
         for kind, payload in frames.received(self._input):
             if kind == frames.PRESS:
-                number, held = payload
-                (self._held.add if held else self._held.discard)(number)
+                self._press(*payload)
             else:
                 (self.console.receive if kind == frames.SERIAL else self._replies.put)(payload)
         os._exit(0)  # the parent has gone: so has the power
+
+    def _press(self, number: int, held: int) -> None:
+        (self._held.add if held else self._held.discard)(number)
+        if call := self._on_pin.get(number):
+            pending.schedule(lambda: call(1 - held))
 
     def _send_now(self, kind: int, payload: bytes) -> None:
         """Send one frame, whatever the program does: for threads of our own."""
@@ -93,6 +111,10 @@ class Chip:
         """Tell whether a button holds the pin low."""
         return number in self._held
 
+    def watch_pin(self, number: int, call: Callable[[int], None] | None) -> None:
+        """Have `call` run between two steps of the program whenever a button changes the pin, with its level."""
+        self._on_pin[number] = call
+
     def reset(self, cause: int) -> None:
         """Ask for a reset; the parent answers by ending this process."""
         with pending:
@@ -110,6 +132,8 @@ class Chip:
 
     def named(self, hostname: str, is_online: bool) -> None:
         """Say which name answers mDNS queries: that of the first connection, until the next reset (network_wlan.c)."""
+        if is_online:
+            memory.use_wifi()
         self._name = self._name or (hostname if is_online else "")
         name = self._name if is_online else ""
         if name != self._told:
@@ -144,5 +168,6 @@ class Chip:
         return off.set
 
     def stop_alarms(self) -> None:
+        self._on_pin.clear()
         for off in self._alarms:
             off.set()

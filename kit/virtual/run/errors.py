@@ -6,6 +6,8 @@ import re
 import sys
 import traceback
 
+from .words import in_micropython
+
 # newlib's sys/errno.h; the names are those that MicroPython's errno module knows
 _ERRNO = """
     EPERM 1 ENOENT 2 EIO 5 EBADF 9 EAGAIN 11 ENOMEM 12 EACCES 13 EEXIST 17 ENODEV 19 EISDIR 21 EINVAL 22 EOPNOTSUPP 95
@@ -55,8 +57,10 @@ def describe(error: BaseException) -> str:
         return error.msg if isinstance(error, IndentationError) else "invalid syntax"
     if isinstance(error, OSError) and 0 < len(args) < 3 and args[0] in NAMES:
         return ": ".join([f"[Errno {args[0]}] {NAMES[args[0]]}", *map(str, args[1:])])
-    if isinstance(error, NameError) and args:
-        return str(args[0]).replace("is not defined", "isn't defined")
+    if (words := in_micropython(error)) is not None:
+        return words
+    if isinstance(error, MemoryError) and not args:  # of this computer
+        return "memory allocation failed"
     if len(args) == 1:
         return str(args[0])
     return repr(args) if args else ""
@@ -73,11 +77,11 @@ def format_exception(error: BaseException, builtins_of_board: dict) -> str:
         steps.append((error.filename, error.lineno, ""))
     frames = "".join(f'  File "{name}", line {line}{where}\n' for name, line, where in steps)
     head = "Traceback (most recent call last):\n" if frames else ""
-    return f"{head}{frames}{_type_name(error, builtins_of_board)}: {describe(error)}\n"
+    return f"{head}{frames}{type_name(error, builtins_of_board)}: {describe(error)}\n"
 
 
-def _type_name(error: BaseException, builtins_of_board: dict) -> str:
-    """The name of the exception's class, or of its nearest base that exists on the board."""
+def type_name(error: BaseException, builtins_of_board: dict) -> str:
+    """Return the name of the exception's class, or of its nearest base that exists on the board."""
     for cls in type(error).__mro__:
         of_host = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
         if not of_host or cls.__name__ in builtins_of_board or cls.__name__ in ("CancelledError", "TimeoutError"):

@@ -10,7 +10,7 @@ from littlefs.lfs import LFSFileFlag
 
 from .errors import BoardOSError, board_error
 from .interrupt import pending
-from .streams import Stream
+from .streams import Stream, as_bytes
 
 DIRECTORY, REGULAR = 0x4000, 0x8000  # st_mode
 IO_ERROR, READ_ONLY = -5, -30  # what a callback tells littlefs
@@ -154,7 +154,7 @@ class File(Stream):
         return len(data)
 
     def write(self, data: bytes) -> int:
-        return self._call(lfs.file_write, bytes(data), needs=WRITE)
+        return self._call(lfs.file_write, bytes(as_bytes(data)), needs=WRITE)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._call(lfs.file_seek, offset, whence)

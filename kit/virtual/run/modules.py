@@ -1,5 +1,6 @@
 """Small built-in modules: MicroPython's names and behaviour over this computer's libraries."""
 
+import binascii
 import calendar
 import collections
 import gc
@@ -11,10 +12,13 @@ import os
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable
 
-from .errors import ERRNO, NAMES
+from .errors import ERRNO, NAMES, board_error
 from .interrupt import pending
+from .memory import memory
+from .streams import Stream, as_bytes
 
 VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
@@ -22,13 +26,9 @@ MACHINE = f"virtual board (CPython {sys.version_info.major}.{sys.version_info.mi
 EPOCH = 946684800  # 2000-01-01 in seconds since 1970: where the ESP32's clock starts
 TICKS = 1 << 30  # MICROPY_PY_TIME_TICKS_PERIOD
 
-# Modelled, not measured: what an ESP32 with Wi-Fi and a web server has left of its MicroPython heap.
-HEAP_FREE, HEAP_USED = 130_000, 36_000
-
 # modules that differ from this computer's only in having fewer names
 SUBSETS = {
     "array": "array",
-    "binascii": "a2b_base64 b2a_base64 crc32 hexlify unhexlify",
     "heapq": "heapify heappop heappush",
     "math": "acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh degrees e erf erfc exp expm1 fabs floor "
     "fmod frexp gamma inf isclose isfinite isinf isnan ldexp lgamma log log10 log2 modf nan pi pow radians sin sinh "
@@ -36,9 +36,11 @@ SUBSETS = {
     "random": "choice getrandbits randint random randrange seed uniform",
     "re": "compile match search sub",
 }
+OF_BINASCII = "a2b_base64 b2a_base64 crc32 hexlify unhexlify"
 OF_STRUCT = "calcsize pack pack_into unpack unpack_from"
 
 _start = time.monotonic()
+_ahead = 0  # s by which the clock was set
 
 
 def attrtuple(**fields: object) -> tuple:
@@ -48,13 +50,13 @@ def attrtuple(**fields: object) -> tuple:
     return type("attrtuple", (tuple,), {**members, "__repr__": lambda self: f"({text})"})(fields.values())
 
 
-def _value_errors(function: Callable) -> Callable:
-    """struct.error is a plain ValueError on the chip."""
+def _of_buffers(function: Callable) -> Callable:
+    """A function that takes a str for a buffer, and whose errors are plain ValueErrors."""
 
-    def call(*args: object) -> object:
+    def call(*args: object, **kwargs: object) -> object:
         try:
-            return function(*args)
-        except struct.error as error:
+            return function(*map(as_bytes, args), **kwargs)
+        except (struct.error, binascii.Error) as error:
             raise ValueError(str(error)) from None
 
     return call
@@ -68,17 +70,22 @@ def _loads(text: str | bytes) -> object:
 
 
 def _dumps(value: object, separators: tuple | None = None) -> str:
-    return json.dumps(value, separators=separators, ensure_ascii=False)
+    return json.dumps(value, separators=separators, ensure_ascii=False, default=_plain)
+
+
+def _plain(thing: object) -> str:
+    """What MicroPython makes of a thing that JSON does not know: what print would (py/obj.c, PRINT_JSON)."""
+    return thing.decode("latin-1") if isinstance(thing, bytes | bytearray) else str(thing)
 
 
 class Hash:
     """A digest can be asked for once, then the hash is final (extmod/modhashlib.c)."""
 
     def __init__(self, data: bytes = b"") -> None:
-        self._hash = hashlib.new(type(self).__name__, data)
+        self._hash = hashlib.new(type(self).__name__, as_bytes(data))
 
     def update(self, data: bytes) -> None:
-        self._open().update(data)
+        self._open().update(as_bytes(data))
 
     def digest(self) -> bytes:
         final, self._hash = self._open(), None
@@ -90,6 +97,33 @@ class Hash:
         return self._hash
 
 
+class DeflateIO(Stream):
+    """A stream of what another one holds compressed; the ESP32's builds only decompress (extmod/moddeflate.c)."""
+
+    FORMATS = (47, -15, 15, 31)  # zlib's wbits for AUTO, RAW, ZLIB, GZIP
+
+    def __init__(self, stream: object, format: int = 0, wbits: int = 0, close: bool = False) -> None:
+        self._stream, self._closes, self._data = stream, close, b""
+        self._inflate = zlib.decompressobj(self.FORMATS[format])
+
+    def receive(self, view: memoryview) -> int:
+        try:
+            while not self._data and not self._inflate.eof and (piece := self._stream.read(64)):
+                self._data = self._inflate.decompress(piece)
+        except zlib.error:
+            raise board_error("EINVAL") from None
+        n = min(len(view), len(self._data))
+        view[:n], self._data = self._data[:n], self._data[n:]
+        return n
+
+    def write(self, data: bytes) -> int:
+        raise board_error("EINVAL")
+
+    def close(self) -> None:
+        if self._closes:
+            self._stream.close()
+
+
 class IOBase:
     """Base of streams written in Python."""
 
@@ -98,9 +132,29 @@ def _elapsed(per_second: int) -> int:
     return int((time.monotonic() - _start) * per_second)
 
 
+def _now(per_second: int = 1) -> int:
+    return _elapsed(per_second) + _ahead * per_second
+
+
 def _gmtime(when: int | None = None) -> tuple:
-    parts = time.gmtime((_elapsed(1) if when is None else when) + EPOCH)
+    parts = time.gmtime((_now() if when is None else when) + EPOCH)
     return (*parts[:6], parts.tm_wday, parts.tm_yday)
+
+
+def _mktime(parts: tuple) -> int:
+    return calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH
+
+
+def clock() -> tuple:
+    """Return what RTC.datetime() does."""
+    year, month, day, *time_of_day, weekday, _ = _gmtime()
+    return (year, month, day, weekday, *time_of_day, _now(1_000_000) % 1_000_000)
+
+
+def set_clock(parts: tuple) -> None:
+    """Set the clock to year, month, day, hour, minute, second; ticks do not follow."""
+    global _ahead
+    _ahead = _mktime(parts) - _elapsed(1)
 
 
 def _kbd_intr(char: int) -> None:
@@ -121,13 +175,15 @@ UNAME = attrtuple(sysname="esp32", nodename="esp32", release="1.26.0", version=R
 # names in the modules that need nothing of the board
 PLAIN = {
     **{name: _subset(name, items) for name, items in SUBSETS.items()},
+    "binascii": {name: _of_buffers(getattr(binascii, name)) for name in OF_BINASCII.split()},
     "collections": {**_subset("collections", "OrderedDict namedtuple"), "deque": _deque},
+    "deflate": {"DeflateIO": DeflateIO, "AUTO": 0, "RAW": 1, "ZLIB": 2, "GZIP": 3},
     "errno": {**ERRNO, "errorcode": NAMES},
     "gc": {
         "collect": gc.collect,
         "threshold": lambda amount=-1: -1,
-        "mem_free": lambda: HEAP_FREE,
-        "mem_alloc": lambda: HEAP_USED,
+        "mem_free": memory.free,
+        "mem_alloc": memory.alloc,
     },
     "hashlib": {name: type(name, (Hash,), {}) for name in ("md5", "sha1", "sha256")},
     "json": {
@@ -144,13 +200,13 @@ PLAIN = {
     },
     "os": {"sync": lambda: None, "urandom": os.urandom, "uname": lambda: UNAME},
     "platform": {"platform": lambda: f"MicroPython-{'.'.join(map(str, VERSION))}-virtual-with-CPython"},
-    "struct": {name: _value_errors(getattr(struct, name)) for name in OF_STRUCT.split()},
+    "struct": {name: _of_buffers(getattr(struct, name)) for name in OF_STRUCT.split()},
     "time": {
-        "time": lambda: _elapsed(1),
-        "time_ns": lambda: _elapsed(1_000_000_000),
+        "time": _now,
+        "time_ns": lambda: _now(1_000_000_000),
         "gmtime": _gmtime,
         "localtime": _gmtime,
-        "mktime": lambda parts: calendar.timegm((*parts[:6], 0, 0, 0)) - EPOCH,
+        "mktime": _mktime,
         "sleep": lambda seconds: time.sleep(max(0, seconds)),
         "sleep_ms": lambda ms: time.sleep(max(0, ms) / 1e3),
         "sleep_us": lambda us: time.sleep(max(0, us) / 1e6),

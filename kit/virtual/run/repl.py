@@ -4,6 +4,7 @@ import codeop
 from collections.abc import Callable
 
 from .console import Console
+from .line import Editor, indentation
 from .modules import MACHINE, RELEASE
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
@@ -18,10 +19,14 @@ class Repl:
     Args:
         run: runs source code; arguments are the source, the kind for compile() and whether to frame the output with
             Ctrl-D, as a raw REPL does. Returns False when the program asks for a soft reset.
+        complete: as an Editor wants it.
     """
 
-    def __init__(self, console: Console, run: Callable[..., bool]) -> None:
+    def __init__(
+        self, console: Console, run: Callable[..., bool], complete: Callable[[str], tuple[str, list[str]]]
+    ) -> None:
         self._console, self._run = console, run
+        self._editor = Editor(console, complete)
         self.is_raw = False
 
     def loop(self) -> None:
@@ -72,7 +77,7 @@ class Repl:
         self._console.print(BANNER)
         source = ""
         while True:
-            line, end = self._read_line("... " if source else ">>> ")
+            line, end = self._editor.read(*("... ", indentation(source.split("\n")[-1])) if source else (">>> ",))
             if end == CTRL_C or (source and end in (CTRL_A, CTRL_B)):
                 source = ""
             elif end in (CTRL_A, CTRL_B):
@@ -80,6 +85,9 @@ class Repl:
                 return True
             elif end == CTRL_D and not source:
                 return False
+            elif end == CTRL_E and not source:
+                if not self._paste():
+                    return False
             else:
                 source = f"{source}\n{line}" if source else line
                 if end == CTRL_D or not _is_incomplete(source):
@@ -87,35 +95,28 @@ class Repl:
                         return False
                     source = ""
 
-    def _read_line(self, prompt: str) -> tuple[str, bytes]:
-        """Read and echo a line; return it and the byte that ended it."""
-        self._console.print(prompt)
-        line = bytearray()
-        while True:
-            byte = self._get()
-            if byte in (b"\r", b"\n", CTRL_C) or (byte in (CTRL_A, CTRL_B, CTRL_D) and not line):
-                self._console.print("\n")
-                return line.decode("utf-8", "replace"), byte
-            if byte in (b"\x08", b"\x7f"):
-                if line:
-                    line = bytearray(line.decode("utf-8", "ignore")[:-1].encode())
-                    self._console.write(b"\b \b")
-            elif byte == b"\x1b" and self._get() == b"[":  # a cursor key: at least it does not end up in the line
-                while not b"@" <= self._get() <= b"~":
-                    pass
-            elif byte >= b" " or byte == b"\t":
-                line += byte
-                self._console.write(byte)
+    def _paste(self) -> bool:
+        """Take lines without a look at their indentation, and run them together."""
+        self._console.print("\npaste mode; Ctrl-C to cancel, Ctrl-D to finish\n=== ")
+        source = bytearray()
+        while (byte := self._get()) not in (CTRL_C, CTRL_D):
+            source += b"\n" if byte == b"\r" else byte
+            self._console.write(b"\r\n=== " if byte == b"\r" else byte)
+        self._console.print("\n")
+        return byte == CTRL_C or self._run(bytes(source), "exec", False)
 
     def read_input(self) -> str:
         """Read a line for input(), whose prompt has been printed."""
-        line, end = self._read_line("")
+        line, end = self._editor.read("")
         if end == CTRL_D:
             raise EOFError
         return line
 
 
 def _is_incomplete(source: str) -> bool:
+    """Tell whether more lines belong to it: a block ends with a line that is empty, without a space."""
+    if "\n" in source and source.split("\n")[-1].isspace():
+        return True
     try:
         return codeop.compile_command(source, symbol="single") is None
     except (SyntaxError, ValueError, OverflowError):

@@ -11,13 +11,15 @@ from kit.image import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .errors import format_exception
+from .errors import describe, format_exception, type_name
 from .interrupt import CTRL_C, pending
+from .line import completions
+from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
 from .mounts import Mounts
 from .repl import Repl
 from .sockets import SELECT_NAMES, SOCKET_NAMES, Socket, open_sockets
-from .space import BOARD_FOLDER, Space
+from .space import BOARD_FOLDER, FROZEN, Space
 from .streams import Output, TextInput
 
 STAND_INS = ("esp32", "machine", "network")  # in the folder `board`; they live as long as the process, as C code does
@@ -35,11 +37,11 @@ class Runtime:
         pending.install()
         self._chip = Socket.chip = Chip(settings)
         self._console = self._chip.console
-        self._repl = Repl(self._console, self._run_command)
+        self._repl = Repl(self._console, self._run_command, self._complete)
         self._stdout = Output(self._console)
-        self._old: list[object] = []
 
     def live(self) -> None:
+        memory.start()
         warnings.simplefilter("ignore")  # of this computer's Python; MicroPython has none
         sys.path.insert(0, str(BOARD_FOLDER))
         sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
@@ -53,18 +55,30 @@ class Runtime:
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""
         self._mounts = Mounts()
-        own = {"print": self._print, "input": self._input, "help": lambda thing=None: self._print(HELP)}
+        own = {
+            "print": self._print,
+            "input": self._input,
+            "repr": self._repr,
+            "help": lambda thing=None: self._print(HELP),
+        }
         self._space = Space(self._mounts, own, self._natives())
         sys.displayhook = self._show
-        pending.on_error = self._print_exception
+        pending.names, pending.on_error = self._space.names, self._print_exception
+        memory.begin(self._roots)
+
+    def _roots(self) -> list[object]:
+        """Return what holds all that programs hold, but for the functions that run."""
+        modules, tasks = self._space.modules, sys.modules.get(f"{__package__}.tasks")
+        files = [module for module in modules.values() if hasattr(module, "__file__")]
+        return [vars(self._space.main), *files, *(tasks.waiting() if tasks and "asyncio" in modules else ())]
 
     def _end(self) -> None:
         """Soft reset: sockets and files are closed, timers stop, Wi-Fi stays."""
         self._chip.stop_alarms()
+        pending.forget()
+        memory.begin(list)
         for stream in [*open_sockets, *littlefs.open_files]:
             stream.__del__()  # closes, and says nothing of what fails
-        # What a task or generator would do in its `finally` must not run: on the chip its memory is just taken.
-        self._old.append(self._space.modules.get("asyncio"))
         del self._space, self._mounts
         gc.collect()
         self._console.print("MPY: soft reboot\n")
@@ -84,6 +98,9 @@ class Runtime:
     def _run_command(self, source: str | bytes, kind: str, raw: bool) -> bool:
         return self._execute(lambda: self._space.run(source, "<stdin>", kind), EOF if raw else b"")
 
+    def _complete(self, text: str) -> tuple[str, list[str]]:
+        return completions(text, vars(self._space.main), [*self._natives(), *FROZEN])
+
     def _execute(self, program: Callable[[], object], end: bytes = b"", char: int = CTRL_C) -> bool:
         """Run a program to its end; return False when it asks for a soft reset. `end` follows output and errors."""
         error: BaseException | None = None
@@ -98,12 +115,12 @@ class Runtime:
         pending.disarm()
         self._failed = error is not None
         self._console.write(end)
-        if isinstance(error, SystemExit):
-            return False
-        if error:
+        asks_for_reset = isinstance(error, SystemExit)
+        if error and not asks_for_reset:
             self._print_exception(error)
+        error = None  # it holds this function, which holds it: what its program held would stay
         self._console.write(end)
-        return True
+        return not asks_for_reset
 
     def _print_exception(self, error: BaseException, file: object = None) -> None:
         (file or self._stdout).write(format_exception(error, self._space.names))
@@ -111,12 +128,17 @@ class Runtime:
     # what the board's built-ins do
 
     def _print(self, *values: object, sep: str = " ", end: str = "\n", file: object = None) -> None:
-        (file or self._stdout).write(sep.join(map(str, values)) + end)
+        texts = (describe(value) if isinstance(value, BaseException) else str(value) for value in values)
+        (file or self._stdout).write(sep.join(texts) + end)
+
+    def _repr(self, value: object) -> str:
+        is_error = isinstance(value, BaseException)
+        return f"{type_name(value, self._space.names)}{value.args!r}" if is_error else repr(value)
 
     def _show(self, value: object) -> None:
         if value is not None:
             self._space.names["_"] = value
-            self._print(repr(value))
+            self._print(self._repr(value))
 
     def _input(self, prompt: str = "") -> str:
         self._print(prompt, end="")
@@ -134,7 +156,9 @@ class Runtime:
             "os": {**PLAIN["os"], **vfs, **self._mounts.functions()},
             "select": SELECT_NAMES,
             "socket": SOCKET_NAMES,
+            "ssl": self._tls,
             "sys": self._sys,
+            "tls": self._tls,
             "vfs": vfs,
         }
 
@@ -157,7 +181,12 @@ class Runtime:
             "version_info": (3, 4, 0),
         }
 
+    def _tls(self) -> dict[str, object]:
+        from .tls import TLS_NAMES  # OpenSSL, which few boots need
+
+        return TLS_NAMES
+
     def _asyncio(self) -> dict[str, object]:
-        from .tasks import asyncio_names  # a tenth of a second, which not every boot needs
+        from .tasks import asyncio_names
 
         return asyncio_names(self._print, self._print_exception)

@@ -3,7 +3,9 @@
 import __future__
 
 import builtins
+import gc
 import importlib.util
+import io
 import posixpath
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +17,10 @@ from .streams import BUFFERS
 
 # py/modbuiltins.c; `print`, `open`, `input`, `help`, `execfile` and `__import__` are the board's own
 BUILTINS = """
-    __build_class__ bool complex dict enumerate filter float frozenset int list map memoryview object
+    bool complex dict enumerate filter float frozenset int list map memoryview object
     property range reversed set slice str super tuple type zip classmethod staticmethod Ellipsis NotImplemented abs all
     any bin callable chr compile delattr dir divmod eval exec getattr setattr globals hasattr hash hex id isinstance
-    issubclass iter len locals max min next oct ord pow repr round sorted sum True False None __debug__
+    issubclass iter len locals max min next oct ord pow round sorted sum True False None __debug__
     BaseException ArithmeticError AssertionError AttributeError EOFError Exception GeneratorExit ImportError
     IndentationError IndexError KeyboardInterrupt KeyError LookupError MemoryError NameError NotImplementedError
     OverflowError RuntimeError StopAsyncIteration StopIteration SyntaxError SystemExit TypeError UnicodeError ValueError
@@ -27,10 +29,38 @@ BUILTINS = """
 
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
-FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup")  # Python in the real firmware
-
+EXTENSIBLE = "array binascii collections cryptolib errno hashlib heapq io json machine os platform random re select"
+EXTENSIBLE = (
+    *EXTENSIBLE.split(),
+    "socket",
+    "struct",
+    "time",
+    "asyncio",
+    "requests",
+)  # also known with a u (py/objmodule.c)
+FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup", "ntptime", "requests", "umqtt")  # Python in the real firmware
+PACKAGES = {".umqtt": ("simple", "robust")}
+MISSING = (
+    "aioespnow apa106 bluetooth btree cryptolib dht ds18x20 esp espnow framebuf mip neopixel onewire uctypes upysh"
+)
+MISSING = (*MISSING.split(), "_thread", "cmath", "webrepl", "websocket")  # of the real firmware
+PIECE = 128  # bytes of a file of code that are read at a time (py/reader.c has fewer)
 ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
+
+
+def build_class(*args: object, **kwargs: object) -> type:
+    """Make a class that is printed without its module, as on the chip, and by whose lack of one it is known."""
+    cls = builtins.__build_class__(*args, **kwargs)
+    cls.__module__ = None
+    return cls
+
+
+def _why_not(module: ModuleType, item: str) -> str:
+    try:
+        getattr(module, item)
+    except AttributeError as error:
+        return str(error) if "virtual board" in str(error) else f"can't import name {item}"
 
 
 class Space:
@@ -43,12 +73,18 @@ class Space:
 
     def __init__(self, mounts: Mounts, own: dict, natives: dict) -> None:
         self._mounts, self._natives = mounts, natives
-        self._given = {".fixed": FIXED, ".frozen": FROZEN, ".built-in": set(natives).difference(FROZEN)}
+        self._given = {".fixed": FIXED, ".frozen": FROZEN, ".built-in": set(natives).difference(FROZEN), **PACKAGES}
         self.path = ["", ".frozen", "/lib"]
         self.modules = {"builtins": ModuleType("builtins")}
         self.names = vars(self.modules["builtins"])  # board code is known by them
         self.names.update({name: getattr(builtins, name) for name in BUILTINS.split()}, OSError=BoardOSError)
-        self.names.update(BUFFERS | own, open=mounts.open, __import__=self.import_, execfile=self.run_file)
+        self.names.update(
+            BUFFERS | own,
+            __build_class__=build_class,
+            open=mounts.open,
+            __import__=self.import_,
+            execfile=self.run_file,
+        )
         self.main = self._new_module("__main__")
 
     def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:
@@ -58,8 +94,10 @@ class Space:
 
     def run_file(self, path: str, module: ModuleType | None = None) -> None:
         with self._mounts.open(path, "rb") as file:
-            source = file.read()
-        self.run(source, path, module=module)
+            source = io.BytesIO()  # not in the board's memory: a chip has no file of code as a whole there
+            while piece := file.read(PIECE):
+                source.write(piece)
+        self.run(source.getvalue(), path, module=module)
 
     def _new_module(self, name: str) -> ModuleType:
         module = ModuleType(name)
@@ -73,16 +111,17 @@ class Space:
         if level:
             package = globals["__name__"] if "__path__" in globals else globals["__name__"].rpartition(".")[0]
             name = importlib.util.resolve_name("." * level + name, package)
-        module = None
+        module = first = None
         parts = name.split(".")
         for count, part in enumerate(parts, 1):
             module = self._load(".".join(parts[:count]), part, module)
+            first = first or module
         for item in fromlist or ():
             if item != "*" and not hasattr(module, item):
                 if not hasattr(module, "__path__"):
-                    raise ImportError(f"can't import name {item}")
+                    raise ImportError(_why_not(module, item))
                 self._load(f"{name}.{item}", item, module)
-        return module if fromlist else self.modules[parts[0]]
+        return module if fromlist else first
 
     def _load(self, full: str, part: str, outer: ModuleType | None) -> ModuleType:
         if full in self.modules:
@@ -99,10 +138,13 @@ class Space:
         for place in places:
             if place in self._given:
                 if part in self._given[place]:
-                    return self._provide(part)
+                    return self._provide(full)
+                if part[:1] == "u" and part[1:] in self._given[place] and part[1:] in EXTENSIBLE:
+                    return self.import_(part[1:])
             elif path := self._stat(posixpath.join(place, part)):
                 return self._load_file(full, path)
-        raise ImportError(f"no module named '{full}'")
+        known = part in MISSING and len(places) > 1
+        raise ImportError(f"{full} is not on the virtual board" if known else f"no module named '{full}'")
 
     def _stat(self, path: str) -> str | None:
         """Return the path of a package or of a module's file."""
@@ -129,9 +171,13 @@ class Space:
     def _provide(self, name: str) -> ModuleType:
         """Make the built-in or frozen module of this name."""
         module = self._new_module(name)
+        path = BOARD_FOLDER.joinpath(*name.split("."))
         if names := self._natives.get(name):
             with pending:  # a host's package whose import was interrupted stays half imported
                 vars(module).update(names() if callable(names) else names)
+                gc.freeze()  # what a host's package holds is no program's
+        elif path.is_dir():
+            module.__path__ = f".{name}"
         else:
-            self.run((BOARD_FOLDER / f"{name}.py").read_bytes(), f"{name}.py", module=module)
+            self.run(path.with_suffix(".py").read_bytes(), f"{'/'.join(name.split('.'))}.py", module=module)
         return module

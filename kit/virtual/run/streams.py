@@ -3,14 +3,9 @@
 import io
 
 from .console import Console
+from .memory import memory
 
-# Bytes of MicroPython's heap that are in one piece, with Wi-Fi and a web server running (seen on 1.25 to 1.27).
-LARGEST_BLOCK = 104_000
-
-
-def allocate(n: int) -> None:
-    if n > LARGEST_BLOCK:
-        raise MemoryError(f"memory allocation failed, allocating {n} bytes")
+allocate = memory.allocate
 
 
 class _Buffer(type):
@@ -26,6 +21,11 @@ class _Buffer(type):
 
 
 BUFFERS = {cls.__name__: _Buffer(cls.__name__, (cls,), {"__module__": "builtins"}) for cls in (bytes, bytearray)}
+
+
+def as_bytes(data: object) -> bytes:
+    """What MicroPython takes where it wants a buffer: a str is one, of its UTF-8."""
+    return data.encode() if isinstance(data, str) else data
 
 
 class Stream(io.RawIOBase):
@@ -88,7 +88,10 @@ class Input(Stream):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.readable = console.available
+
+    def events(self, wanted: int) -> int:
+        """Return which of the events happen now: bytes wait (1)."""
+        return wanted & 1 if self._console.available() else 0
 
     def receive(self, view: memoryview) -> int:
         view[0] = self._console.get()

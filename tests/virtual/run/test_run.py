@@ -163,8 +163,8 @@ def test_raw_paste(raw):
 def test_friendly_repl(life):
     life.send(b"1 + 1\r")
     assert life.prompt() == b"1 + 1\r\n2\r\n>>> "
-    life.send(b"if True:\r  print('yes')\r\r")
-    assert life.prompt() == b"if True:\r\n...   print('yes')\r\n... \r\nyes\r\n>>> "
+    life.send(b"if True:\rprint('yes')\r\r\r")
+    assert life.prompt() == b"if True:\r\n...     print('yes')\r\n...     \r\n... \r\nyes\r\n>>> "
     life.send(b"None\rxq\x7f = 'h\xc3\xa4'\rx\r")
     assert life.until(b"x\r\n'h\xc3\xa4'\r\n>>> ")
     life.send(b"for\r")
@@ -173,7 +173,7 @@ def test_friendly_repl(life):
     assert life.prompt() == b"half a li\r\n>>> "
     life.send(b"_ = input('name? ')\rAda\rprint(_)\r")
     assert life.until(b"Ada\r\n>>> print(_)\r\nAda\r\n>>> ")
-    life.send(b"\x1b[A" + CTRL_B)
+    life.send(CTRL_B)
     assert life.prompt().startswith(b"\r\n" + BANNER)
     life.send(CTRL_D)
     assert life.prompt().startswith(b"\r\nMPY: soft reboot\r\n" + BANNER)
@@ -189,7 +189,7 @@ def test_globals_live_until_the_soft_reset(raw):
 @pytest.mark.parametrize("code", ["import sys; sys.exit()", "import machine; machine.soft_reset()", "raise SystemExit"])
 def test_programs_can_ask_for_a_soft_reset(raw, code: str):
     raw.send(code.encode() + CTRL_D)
-    assert raw.until(b"raw REPL; CTRL-B to exit\r\n>").startswith(b"OK\x04MPY: soft reboot\r\n")
+    assert raw.until(b"raw REPL; CTRL-B to exit\r\n>").startswith(b"OK\x04\x04MPY: soft reboot\r\n")
     assert raw.value("__import__('machine').reset_cause()") == "5"
 
 
@@ -275,6 +275,15 @@ def test_an_interrupt_that_is_caught_goes_no_further(raw):
     raw.until(b"GO")
     raw.send(CTRL_C)
     assert raw.until(b"\x04\x04>") == b"\r\ncaught\r\n\x04\x04>"
+
+
+@pytest.mark.parametrize("body", ["while True: pass", "time.sleep(100)"])
+def test_an_interrupt_reaches_the_try_around_a_loop(raw, body: str):
+    raw.send(f"import time\ntry:\n  print('GO')\n  {body}\nexcept KeyboardInterrupt: print('caught')".encode())
+    raw.send(CTRL_D)
+    raw.until(b"GO")
+    raw.send(b"\x03")
+    raw.until(b"caught\r\n")
 
 
 def test_ctrl_c_can_be_data(raw):
@@ -536,7 +545,7 @@ def test_timers_run_between_steps_and_stop_at_a_soft_reset(raw):
     setup += "t = Timer(0, mode=Timer.PERIODIC, period=5, callback=calls.append)\n"
     assert raw.run(setup + "while len(calls) < 3: pass\nprint(calls[0] is t)") == ("True\n", "")
     once = "done = []\none = Timer(1, mode=Timer.ONE_SHOT, period=1, callback=lambda t: done.append(1) or 1/0)\n"
-    assert raw.run(once + "while not done: pass")[0].endswith("ZeroDivisionError: division by zero\n")
+    assert raw.run(once + "while not done: pass")[0].endswith("ZeroDivisionError: divide by zero\n")
     raw.soft_reset()
     assert raw.run("import time\ntime.sleep_ms(30)\nprint('quiet')") == ("quiet\n", "")
     assert "ValueError: invalid Timer number" in raw.run("import machine; machine.Timer(4)")[1]
@@ -749,11 +758,6 @@ def test_a_board_without_wifi_is_not_reachable(raw):
         assert client.recv(1) == b""
     assert "EHOSTUNREACH" in raw.run("socket.socket().connect(('127.0.0.1', 80))")[1]
     assert raw.run("socket.getaddrinfo('example.org', 80)")[1].endswith("OSError: -202\n")
-
-
-def test_a_socket_is_not_polled(raw):
-    error = raw.run("import select, socket\nselect.poll().register(socket.socket(), select.POLLIN)")[1]
-    assert error.endswith("OSError: the virtual board polls sys.stdin only; wait for sockets with asyncio\n")
 
 
 def test_socket_errors_have_the_chips_numbers(raw):
