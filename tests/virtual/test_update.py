@@ -12,8 +12,8 @@ import pytest
 
 from kit import new_app
 from kit.errors import BoardError, UpdateError
+from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO
-from kit.update_image import UpdateImage, build
 
 
 @pytest.fixture(scope="session")
