@@ -25,9 +25,7 @@ from kit.errors import BoardError
 CHIP = "ESP32"
 RATES = (921600, 460800, BAUD_RATE)  # baud; not every adapter and cable can do the first ones
 PROBE = 4096  # bytes; some that arrive say little about a rate
-PIECE = (
-    0x10000  # bytes; the largest block that a flash chip erases at once, which takes a fraction of its sectors' time
-)
+PIECE = 0x10000  # bytes; a flash chip erases such a block in a fraction of the time of its sectors
 # esptool must not change flash size and mode in the bootloader's header, which the release chose.
 KEEP = dict.fromkeys(("flash_mode", "flash_freq", "flash_size"), "keep")
 ERASE_PIECE = 0x40000  # bytes; a chip takes about a second for as many

@@ -36,6 +36,8 @@ class Pin:
         """The level in words."""
         if self.mode == "input":
             return "held" if self.held else "not held"
+        if not self.mode and not self.changes:  # such as a button that is looked at when a program starts
+            return "not in use"
         return {0: "off", 1: "on"}.get(self.level, f"{self.level:.0%}")
 
 

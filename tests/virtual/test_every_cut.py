@@ -123,7 +123,15 @@ def test_every_cut(experiment: Experiment, found: list[str]):
     # Old until set_boot has written its record. From then on new; but once it was started, only if it also confirms.
     set_boot, probation, *_ = [n for n, (_, kind, region) in enumerate(about) if (kind, region) == ("erase", "otadata")]
     assert about[set_boot - 1][2] == "ota_1"
-    assert [n for n, outcome in enumerate(found) if outcome == NEW] == [probation, len(about)]
+    # Between the two stands what the old version notes of its restart.
+    assert {region for _, _, region in about[set_boot + 3 : probation]} == {"nvs"}
+    assert [n for n, outcome in enumerate(found) if outcome == NEW] == [*range(set_boot + 3, probation + 1), len(about)]
+
+
+def sector_without_places(number: int, data: bytes) -> object:
+    """A sector; of NVS its entries wherever they stand: the running board wrote some that `begin` took out again."""
+    is_nvs = NVS <= number * SECTOR < OTADATA
+    return sorted(data[start : start + 32] for start in range(64, SECTOR, 32)) if is_nvs else data
 
 
 def test_a_cut_in_earnest_leaves_what_the_journal_says(experiment: Experiment, wait_until: Callable):
@@ -135,7 +143,9 @@ def test_a_cut_in_earnest_leaves_what_the_journal_says(experiment: Experiment, w
             with suppress(requests.RequestException):
                 bench.update(experiment.new.data)
             wait_until(lambda: not bench.flash.powered)
-            return bench.flash.content() == state
+            return [sector_without_places(*pair) for pair in enumerate(bench.flash.content())] == [
+                sector_without_places(*pair) for pair in enumerate(state)
+            ]
 
     cuts = {region: [cut for cut in experiment.cuts() if cut[2] == region] for region in ("ota_1", "otadata", "nvs")}
     # of otadata: the first three cuts are set_boot's, the next three the bootloader's, the last the confirmation's

@@ -9,6 +9,7 @@ import pytest
 
 from kit.board.board import Board
 from kit.board.control import ask
+from kit.board.pins import Pin
 from kit.board.port import open_port
 from kit.board.repl import Repl, raw_repl
 from kit.errors import BoardError
@@ -99,6 +100,10 @@ def test_a_button_is_held_through_resets(board: Board):
         repl.exec(BUTTON)
         assert repl.eval("b.value()") == 1
     assert repr(board.pins()) == "GPIO 18: not held"
+
+
+def test_pins_that_nothing_has_moved_are_not_called_off():
+    assert [Pin(18).state, Pin(2, changes=2).state, Pin(2, mode="output").state] == ["not in use", "off", "off"]
 
 
 def test_a_button_is_let_go_when_the_cell_fails(board: Board, repl: Repl):

@@ -70,7 +70,7 @@ def test_a_wifi_that_is_not_there_is_tried_and_forgotten(
         info = ota.restart()
         wait_until(lambda: "URL: http://" in repr(log))
     assert log.lines("Trying the new settings", "The new settings are removed")
-    assert info["hostname"] == installed.name
+    assert info["hostname"] == virtual.name
     ota.login()
     assert ota.config()["wifi_ssid"] == "virtual-wifi"
 

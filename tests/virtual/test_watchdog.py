@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from kit import new_app
-from kit.board import Board
-from kit.port import open_port
-from kit.repl import raw_repl
-from kit.update_image import build
+from kit.board.board import Board
+from kit.board.port import open_port
+from kit.board.repl import raw_repl
+from kit.image.update_image import build
 
 HANG = "import machine\n\nmachine.WDT(timeout=1000)\nwhile True:\n    pass\n"  # a minute would take too long
 CRASH = "raise RuntimeError('crashed on purpose')\n"
