@@ -26,7 +26,8 @@ _Row = namedtuple("_Row", ("type", "subtype", "address", "size", "label", "flags
 
 def idf_heap_info(capabilities):
     """Of each region of the system's heap its bytes, those free, the largest block, the least that was ever free."""
-    return _chip.memory.info() if capabilities == HEAP_DATA else []
+    regions = _chip.memory.info()
+    return regions if capabilities == HEAP_DATA else regions[-2:]  # the last two are also for code
 
 
 class Partition:

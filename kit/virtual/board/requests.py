@@ -119,25 +119,9 @@ def _read_headers(wire, wanted):
     return found, target
 
 
-def head(url, **options):
-    return request("HEAD", url, **options)
+def _verb(method):
+    return lambda url, **options: request(method, url, **options)
 
 
-def get(url, **options):
-    return request("GET", url, **options)
-
-
-def post(url, **options):
-    return request("POST", url, **options)
-
-
-def put(url, **options):
-    return request("PUT", url, **options)
-
-
-def patch(url, **options):
-    return request("PATCH", url, **options)
-
-
-def delete(url, **options):
-    return request("DELETE", url, **options)
+head, get, post, put = _verb("HEAD"), _verb("GET"), _verb("POST"), _verb("PUT")
+patch, delete = _verb("PATCH"), _verb("DELETE")

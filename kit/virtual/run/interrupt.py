@@ -9,6 +9,7 @@ from types import FrameType
 
 OFF = -1  # no byte is an interrupt
 CTRL_C = 3
+SOON = 0.001  # s
 SCHEDULER_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH: what timers ask for while so many calls wait is lost
 
 
@@ -76,8 +77,8 @@ class Pending:
                 self._calling = False
         if waiting:
             self.on_calls()
-            if self._calls:  # scheduled by those
-                self._wake()
+            if self._calls:  # scheduled by those: their turn comes when this has ended
+                threading.Timer(SOON, self._wake).start()
         if self._keyboard:
             self._keyboard = False
             if self.char != OFF and frame and frame.f_builtins is self.names:

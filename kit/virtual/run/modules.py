@@ -107,9 +107,12 @@ class DeflateIO(Stream):
         self._inflate = zlib.decompressobj(self.FORMATS[format])
 
     def receive(self, view: memoryview) -> int:
+        byte = bytearray(1)  # it takes no byte more than it needs
         try:
-            while not self._data and not self._inflate.eof and (piece := self._stream.read(64)):
-                self._data = self._inflate.decompress(piece)
+            while not self._data and not self._inflate.eof:
+                if not self._stream.readinto(byte):
+                    raise EOFError
+                self._data = self._inflate.decompress(byte)
         except zlib.error:
             raise board_error("EINVAL") from None
         n = min(len(view), len(self._data))

@@ -156,7 +156,7 @@ class Runtime:
             "os": {**PLAIN["os"], **vfs, **self._mounts.functions()},
             "select": SELECT_NAMES,
             "socket": SOCKET_NAMES,
-            "ssl": self._tls,
+            "ssl": self._ssl,
             "sys": self._sys,
             "tls": self._tls,
             "vfs": vfs,
@@ -185,6 +185,11 @@ class Runtime:
         from .tls import TLS_NAMES  # OpenSSL, which few boots need
 
         return TLS_NAMES
+
+    def _ssl(self) -> dict[str, object]:
+        from .tls import ssl_names
+
+        return ssl_names(self._mounts.open)
 
     def _asyncio(self) -> dict[str, object]:
         from .tasks import asyncio_names

@@ -171,7 +171,7 @@ Socket.__name__, Socket.__module__ = "socket", None
 def getaddrinfo(name: str, port: int, af: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list:
     name = name or "0.0.0.0"
     try:
-        if not Socket.chip.is_online() and not name.replace(".", "").isdigit():
+        if not Socket.chip.is_online() and name != "localhost" and not name.replace(".", "").isdigit():
             raise host.gaierror
         address = host.gethostbyname(name.encode())
     except OSError:

@@ -41,8 +41,10 @@ class SSLContext:
         self.verify_callback: Callable[[bytes, int], int] | None = None
 
     def load_cert_chain(self, cert: bytes, key: bytes) -> None:
-        if not isinstance(key, str | bytes) or not key:
+        if not key:
             raise ValueError("invalid key")
+        if not isinstance(cert, str | bytes):
+            raise TypeError(f"can't convert '{type(cert).__name__}' object to str implicitly")
         with tempfile.NamedTemporaryFile("w+", suffix=".pem") as file:  # OpenSSL takes none from memory
             file.write(_pem(key, "EC PRIVATE KEY") + _pem(cert, "CERTIFICATE"))
             file.flush()
@@ -64,14 +66,12 @@ class SSLContext:
         do_handshake_on_connect: bool = True,
         server_hostname: object = None,
     ) -> Stream:
-        if server_side != self._is_server:
-            raise ValueError
-        if not server_side and self.verify_mode == CERT_REQUIRED and not server_hostname:
+        if not self._is_server and self.verify_mode == CERT_REQUIRED and not server_hostname:
             raise ValueError("CERT_REQUIRED requires server_hostname")
         by_callback = self.verify_callback and self.verify_mode == CERT_OPTIONAL
         self._host.verify_mode = host.CERT_NONE if by_callback else host.VerifyMode(self.verify_mode)
-        self._host.check_hostname = not server_side and self.verify_mode == CERT_REQUIRED
-        wrapped = SSLSocket(sock, self._host, server_side, server_hostname, by_callback and self.verify_callback)
+        self._host.check_hostname = not self._is_server and self.verify_mode == CERT_REQUIRED
+        wrapped = SSLSocket(sock, self._host, self._is_server, server_hostname, by_callback and self.verify_callback)
         if do_handshake_on_connect:
             wrapped.handshake()
         return wrapped
@@ -171,6 +171,49 @@ class SSLSocket(Stream):
             with contextlib.suppress(OSError, BoardOSError):
                 self._run(self._tls.unwrap)
             self._sock.close()
+
+
+class FileContext(SSLContext):
+    """The context of `ssl`, which takes names of files, too (frozen ssl.py)."""
+
+    open: Callable  # of a subclass: the board's
+
+    def _read(self, data: str | bytes) -> bytes:
+        if not isinstance(data, str) or data.startswith("-----"):
+            return data
+        with self.open(data, "rb") as file:
+            return file.read()
+
+    def load_cert_chain(self, certfile: str | bytes, keyfile: str | bytes) -> None:
+        super().load_cert_chain(self._read(certfile), self._read(keyfile))
+
+    def load_verify_locations(self, cafile: str | None = None, cadata: bytes | None = None) -> None:
+        super().load_verify_locations(cadata or self._read(cafile))
+
+
+def ssl_names(open: Callable) -> dict[str, object]:
+    """Return the names of `ssl`, which is Python over `tls` on the chip."""
+    context_type = type("SSLContext", (FileContext,), {"open": staticmethod(open)})
+
+    def wrap_socket(
+        sock: Socket,
+        server_side: bool = False,
+        key: bytes | None = None,
+        cert: bytes | None = None,
+        cert_reqs: int = CERT_NONE,
+        cadata: bytes | None = None,
+        server_hostname: str | None = None,
+        do_handshake: bool = True,
+    ) -> Stream:
+        context = context_type(PROTOCOL_TLS_SERVER if server_side else PROTOCOL_TLS_CLIENT)
+        if cert is not None or key is not None:
+            context.load_cert_chain(cert, key)
+        if cadata:
+            context.load_verify_locations(cadata=cadata)
+        context.verify_mode = cert_reqs
+        return context.wrap_socket(sock, server_side, do_handshake, server_hostname)
+
+    return {**TLS_NAMES, "SSLContext": context_type, "wrap_socket": wrap_socket}
 
 
 TLS_NAMES = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 
@@ -55,6 +57,13 @@ def write_file(life, path: str, text: str) -> None:
 
 
 # boot
+
+
+def test_a_start_loads_little():
+    """What takes long to import comes when a program asks for it; benchmarks/speed.py measures the start."""
+    code = "import sys, kit.virtual.run.runtime; print({'asyncio', 'ssl', 'zeroconf', 'requests'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_start_ends_with_the_banner(start: Callable, flash: bytearray):
