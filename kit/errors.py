@@ -68,7 +68,16 @@ class UpdateError(KitError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The reader has interrupted a verb; the text says what came of it."""
+    """The reader has interrupted a verb.
+
+    Args:
+        verb: its name.
+        outcome: what came of it, as one sentence; empty where nobody knows.
+    """
+
+    def __init__(self, verb: str = "", outcome: str = "") -> None:
+        super().__init__(outcome or f"{verb} has not come to its end.")
+        self.outcome = outcome
 
     def _render_traceback_(self) -> list[str]:
         return [f"Interrupted: {self}"]
@@ -87,7 +96,7 @@ def interruptible(verb: Callable | type) -> Callable | type:
         try:
             return verb(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
-            text = str(interrupt) if isinstance(interrupt, Interrupted) else f"{verb.__name__} has not come to its end."
-        raise Interrupted(text)
+            outcome = getattr(interrupt, "outcome", "")
+        raise Interrupted(verb.__name__, outcome)  # without the context and the frames of the first
 
     return wrapped

@@ -4,7 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
 from kit.board.button import Press
@@ -19,7 +19,7 @@ from kit.board.port import open_port
 from kit.board.readiness import make_ready
 from kit.board.records import Records, read_records
 from kit.board.repl import NOT_FLASHED, Repl, raw_repl
-from kit.errors import BoardError, ImageError
+from kit.errors import BoardError, ImageError, interruptible
 from kit.image.application import firmware_dir
 from kit.image.schemes import FLASH_SIZE
 from kit.image.table import FLASH_BASE, PartitionTable
@@ -28,6 +28,7 @@ from kit.image.update_image import UpdateImage
 from kit.progress import Progress
 
 
+@interruptible
 class Board:
     """An ESP32 at a serial address. The port is open only while a verb runs.
 
@@ -229,7 +230,7 @@ class Board:
         """Print what the board says, for some seconds; interrupt the cell to stop earlier."""
         if not (isinstance(seconds, int | float) and seconds >= 0):
             raise BoardError(f"{seconds!r} is no number of seconds.", "Give one, as in board.console(10).")
-        with open_port(self.address) as port:
+        with suppress(KeyboardInterrupt), open_port(self.address) as port:
             deadline = time.monotonic() + seconds
             while (left := deadline - time.monotonic()) > 0:
                 port.timeout = min(left, 0.1)

@@ -4,8 +4,10 @@ import os
 
 from kit.address import Address, resolve
 from kit.board.board import Board
+from kit.errors import interruptible
 
 
+@interruptible
 def connect(address: str | None = None, *, url: str | None = None) -> Board:
     """Return the board at an address, without touching it, and print which one it is and why.
 

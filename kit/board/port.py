@@ -43,7 +43,12 @@ class QuickRfc2217(Rfc2217):
     def open(self) -> None:
         self._opening = True
         self._settings = None
-        super().open()
+        try:
+            super().open()
+        except BaseException:  # pyserial keeps the connection where it is interrupted while its thread starts
+            with suppress(RuntimeError):  # the thread has not started
+                self.close()
+            raise
         self._opening = False
 
     def _reconfigure_port(self) -> None:

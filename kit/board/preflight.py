@@ -10,7 +10,7 @@ from kit.board.cable import disturbed
 from kit.board.connection import board_at
 from kit.board.loader import download_mode
 from kit.board.port import open_port
-from kit.errors import KitError
+from kit.errors import KitError, interruptible
 from kit.shown import html_table
 
 OK, NOT_YET, FAILED = "ok", "not yet", "failed"
@@ -55,6 +55,7 @@ class Preflight:
         return html_table(((c.name, c.state, c.found, c.next_step) for c in self.checks), HEAD)
 
 
+@interruptible
 def preflight(address: str | None = None) -> Preflight:
     """Check port, access, chip and MicroPython of a board, and say what to do next; the board restarts meanwhile.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.errors import interruptible
 from kit.image.standin import image_set
 from kit.image.update_image import build
 from kit.progress import Progress
@@ -58,6 +59,7 @@ class Cuts(Table):
         return heat_strip([("slot" if cut.region.startswith("ota_") else cut.region, cut.outcome) for cut in self.cuts])
 
 
+@interruptible
 def every_cut(app: str | Path | None = None) -> Cuts:
     """Cut the power of a virtual board at every flash operation of an update from 1.0.0 to 1.1.0.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.address import resolve
-from kit.errors import ImageError
+from kit.errors import ImageError, interruptible
 from kit.image.base import BaseImage
 from kit.image.file import read_file
 from kit.image.standin import image_set
@@ -29,6 +29,7 @@ def is_virtual(board: Board | None) -> bool:
     return found.is_virtual
 
 
+@interruptible
 def base_image(board: Board | None = None, file: str | Path | None = None) -> BaseImage:
     """Return what to build on: the file, the stand-in for a virtual board, else MicroPython 1.26.0 (1.5 MB).
 

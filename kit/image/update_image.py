@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.errors import ImageError
+from kit.errors import ImageError, interruptible
 from kit.image.app_image import with_descriptor
 from kit.image.application import firmware_dir, pack
 from kit.image.base import STAND_IN, BaseImage
@@ -86,6 +86,7 @@ class UpdateImage:
         return html_table(rows.items())
 
 
+@interruptible
 def build(
     version: str,
     *,

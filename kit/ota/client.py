@@ -147,7 +147,7 @@ class OtaClient:
                     bar.update(len(data), "confirmed")
                 self._web.token = None  # the board forgets it when it restarts
             except KeyboardInterrupt:
-                raise Interrupted(what_runs(self._web)) from None
+                raise Interrupted(outcome=what_runs(self._web)) from None
         return UploadResult(
             **{name: taken[name] for name in ("version", "slot", "bytes", "seconds")},
             samples=tried[-1],

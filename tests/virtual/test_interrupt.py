@@ -1,6 +1,8 @@
 """The reader interrupts a cell: one line says what came of it, the bar is red, and a second try works at once."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,27 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 
 from kit.faults.link import Link
 from kit.ota.client import OtaClient
+
+# Interrupts this process once one of the kit's functions runs in its main thread.
+INTERRUPT_IN = """
+import os, signal, sys, threading, time
+
+def interrupt_in(function):
+    main = threading.main_thread().ident
+
+    def stack():
+        frame = sys._current_frames()[main]
+        while frame:
+            yield frame.f_code.co_name if "kit" in frame.f_code.co_filename.split(os.sep) else ""
+            frame = frame.f_back
+
+    def watch():
+        while function not in stack():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+"""
 
 BEGIN = """
 import kit
@@ -84,6 +107,47 @@ def reaches(paced, wait_until: Callable) -> Callable:
         return lambda: wait_until(lambda: is_so(watch.progress()))
 
     return until
+
+
+# Each verb, and the function in which it is interrupted.
+VERBS = {
+    "board.flash(image)": "write",
+    "board.erase()": "erase",
+    "board.read(0, 1 << 22)": "read",
+    "board.partitions()": "download_mode",
+    "board.install()": "restarted",
+    "board.files()": "restart",
+    "board.reset()": "_read_until_up",
+    "board.ready(2)": "_runs",
+    "kit.preflight(board.address)": "_checks",
+    "kit.build('1.3.0', board=board)": "build",
+    "kit.find('nobody-at-all')": "find",
+    "ota.restart()": "wait_until",
+}
+
+
+@pytest.mark.parametrize(("cell", "function"), VERBS.items())
+def test_a_verb_that_is_interrupted(kernel: Kernel, paced, cell: str, function: str):
+    kernel.run(BEGIN.format(board=paced, url=paced.http) + INTERRUPT_IN)
+    done = kernel.run(f"interrupt_in({function!r})\n{cell}")
+    verb = cell.partition("(")[0].partition(".")[2]
+    assert done.errors == [[f"Interrupted: {verb} has not come to its end."]]
+    assert set(done.colours) <= {"danger"}
+    assert kernel.run("board.flash(image); board.install()").errors == []
+
+
+def test_the_console_ends_where_it_is_interrupted(kernel: Kernel, paced):
+    kernel.run(BEGIN.format(board=paced, url=paced.http) + INTERRUPT_IN)
+    assert kernel.run("interrupt_in('open_port')\nboard.console(1000)").errors == []
+
+
+def test_an_interrupt_of_plain_python_is_short(paced):
+    script = BEGIN.format(board=paced, url=paced.http) + INTERRUPT_IN + "interrupt_in('wait_until')\nota.restart()\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode
+    *frames, last = done.stderr.splitlines()
+    assert last == "kit.errors.Interrupted: restart has not come to its end."
+    assert len(frames) < 6
 
 
 def upload_again(kernel: Kernel) -> None:
