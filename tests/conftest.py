@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="kit-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ.update(KIT_BOARD="virtual", KIT_PACE="0", KIT_FLASH=os.path.join(folder.name, "flash.bin"))
+    os.environ["XDG_DATA_HOME"] = os.path.join(folder.name, "data")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BoardError, Interrupted, interruptible
 from kit.ota.answer import log_in, read
+from kit.ota.devices import HEADER, keep_mark, mark_for
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
@@ -59,14 +60,18 @@ class OtaClient:
             BoardError: the board does not know this password, or has locked the door; it says for how long.
             SettingsError: no password is set.
         """
-        password = ota_password(self._is_virtual(self.info()))
-        answer = self._web.request("POST", "/login", body=json.dumps({"password": password}).encode(), headers=JSON)
+        info = self.info()
+        password, board = ota_password(self._is_virtual(info)), str(info.get("hostname"))
+        mark = mark_for(board)
+        headers = JSON | ({HEADER: mark} if mark else {})
+        answer = self._web.request("POST", "/login", body=json.dumps({"password": password}).encode(), headers=headers)
         if answer.status == 401:
             raise BoardError(
                 "Invalid password!", "It comes from KIT_PASSWORD or lab.toml; board.install() writes it to the board."
             )
         said = read(answer, {"token": str, "expires_in": int})
         self._web.token = said["token"]
+        keep_mark(board, said.get("device"))
         print(f"Logged in for {said['expires_in'] // 60} minutes.")
 
     def progress(self) -> dict:

@@ -9,7 +9,7 @@ const PATIENCE = 90000; // ms: restart, Wi-Fi, and the 60 s that the self-test m
 const PHASES = {
   check: "Checking the file",
   write: "Writing",
-  verify: "Reading back",
+  verify: "Checking what was written",
   commit: "Choosing the new version",
   restart: "Restarting",
 };
