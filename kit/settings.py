@@ -77,8 +77,7 @@ def _problem(found: dict[str, object]) -> tuple[str, str] | None:
             return f"{FILE}: {key} in [{table}] is not a text.", f'Write it in quotes: {key} = "…".'
         if value and any("\ud7ff" < char < "\ue000" for char in value):  # what Python makes of other bytes (PEP 383)
             return f"{variable} is not UTF-8.", f"Set it in a terminal that uses UTF-8, or write it into {FILE}."
-    missing = [f"{PLACES[name][3]} ({PLACES[name][0]})" for name, value in found.items() if value is None]
-    if missing:
+    if missing := [f"{PLACES[name][3]} ({PLACES[name][0]})" for name, value in found.items() if value is None]:
         cause = f"A real board needs settings that are not set: {', '.join(missing)}."
         return cause, f"Copy lab.example.toml to {FILE} and fill it in, or set the environment variables."
 

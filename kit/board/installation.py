@@ -56,16 +56,9 @@ def _is_password(text: str) -> bool:
     return 8 <= len(text) <= 64 and text != DEFAULT_PASSWORD
 
 
-RULES = {
+WIFI_PASSWORD = "8 to 63 ASCII characters, 64 hex digits, or for an open network nothing between the quotes"
+RULES = {  # what is wrong with others, and what to write
     "wifi_ssid": (_is_wifi_name, "is too long or has control characters in it", "1 to 32 bytes of text"),
-    "wifi_password": (
-        _is_wifi_password,
-        "is none that a network can have",
-        "8 to 63 ASCII characters, 64 hex digits, or for an open network nothing between the quotes",
-    ),
-    "password": (
-        _is_password,
-        "is too short, too long, or the one that everybody knows",
-        "one of your own, 8 to 64 characters long,",
-    ),
+    "wifi_password": (_is_wifi_password, "is none that a network can have", WIFI_PASSWORD),
+    "password": (_is_password, "is too short, too long, or the one all know", "8 to 64 characters of your own"),
 }

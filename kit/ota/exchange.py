@@ -80,6 +80,8 @@ class Exchange:
         self._connection.timeout = min(CONNECT, seconds)
         try:
             self._connection.connect()
+        except ssl.SSLError:  # there is a connection
+            raise
         except OSError as error:
             raise UnreachedError from error
         if self._is_over:

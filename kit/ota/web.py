@@ -3,7 +3,6 @@
 from contextlib import suppress
 from http.client import HTTPException
 from socket import gaierror
-from ssl import SSLError
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -21,13 +20,11 @@ APART = (
     "isolation), this computer is in another network, or a firewall is in between."
 )
 # Why no answer comes, as far as it can be told: the error, what it means, what to do.
-NO_PROPER_ANSWER = ("there is no proper answer", "Try again; board.reset() starts the board anew.")
 NO_ANSWER = (
     (gaierror, "nobody here knows this name", "Use the IP address that board.reset() shows."),
     (ConnectionRefusedError, "no web server runs there", "board.reset() starts the board and shows its address."),
-    (SSLError, *NO_PROPER_ANSWER),
     (UnreachedError, "nothing is heard from there", APART),
-    (Exception, *NO_PROPER_ANSWER),
+    (Exception, "there is no proper answer", "Try again; board.reset() starts the board anew."),
 )
 
 
@@ -56,7 +53,6 @@ class Web:
         self,
         method: str,
         path: str,
-        *,
         body: bytes = b"",
         headers: dict[str, str] | None = None,
         seconds: float | None = None,
