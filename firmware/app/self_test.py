@@ -3,6 +3,7 @@
 import asyncio
 
 import boot_files
+import settings
 import slot
 import watchdog
 import web
@@ -31,7 +32,9 @@ async def start_on_probation(chosen):
 # Return once the board answers at its own address.
 async def start(chosen):
     await wifi.connect(chosen)
-    web.app.hosts = ["localhost"] + chosen["hosts"] + [wifi.hostname().lower()]
+    given = settings.blob("hosts")  # by cable
+    given = given.decode().lower().split(",") if given else []
+    web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     web.app.serving = asyncio.create_task(web.app.run(PORT))
     while not await _answers():

@@ -45,6 +45,13 @@ def arguments() -> argparse.Namespace:
         default=os.environ.get("KIT_PACE") or "1",
         help="1: as slow as a chip's flash, 0: no waits (default: KIT_PACE, else 1)",
     )
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients ask for the board, such as that of a proxy (several: once more)",
+    )
     parser.add_argument("--leased", action="store_true", help=argparse.SUPPRESS)  # ends with the last kernel
     return parser.parse_args()
 
@@ -72,7 +79,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         reason = getattr(error, "strerror", None) or error
         sys.exit(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).")
     try:
-        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file))
+        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host)
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then

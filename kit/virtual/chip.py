@@ -63,10 +63,19 @@ class Chip:
         wifi: name and password of the one network in its reach.
         serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
         mac: 6 bytes, its address.
+        hosts: more names by which clients ask for it.
     """
 
-    def __init__(self, flash: Flash, wifi: Settings, serial: int = 0, http: int = 0, mac: bytes = MAC) -> None:
-        self.flash, self.wifi, self.mac = flash, wifi, mac
+    def __init__(
+        self,
+        flash: Flash,
+        wifi: Settings,
+        serial: int = 0,
+        http: int = 0,
+        mac: bytes = MAC,
+        hosts: Collection[str] = (),
+    ) -> None:
+        self.flash, self.wifi, self.mac, self.hosts = flash, wifi, mac, hosts
         flash.on_cut = partial(self._soon, self._halt)
         self._http_reserved, self.http = reserve(http)
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace)
@@ -252,6 +261,7 @@ class Child:
             "http": chip.http,
             "ssid": chip.wifi.wifi_ssid,
             "password": chip.wifi.wifi_password,
+            "hosts": list(chip.hosts),
             "held": list(held),
         }
         self._process = subprocess.Popen(

@@ -38,7 +38,8 @@ class Chip:
 
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
-    80), `ssid` and `password` (of the one network). `ports` has such ports by the board's own, `ip` is its address,
+    80), `ssid` and `password` (of the one network), `hosts` (names by which clients ask for it).
+    `ports` has such ports by the board's own, `ip` is its address,
     `console` its UART, `memory` its RAM, `clock` its time, and `error` makes what the board knows as OSError.
     """
 

@@ -46,11 +46,19 @@ class Runtime:
         sys.path.insert(0, str(BOARD_FOLDER))
         sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
         self._console.print(f"virtual board: port 80 is reached at http://{self._chip.ip}:{self._chip.http}\n")
+        if self._chip.hosts:
+            self._keep(",".join(self._chip.hosts).encode())
         while True:
             self._begin()
             if self._boot():
                 self._repl.loop()
             self._end()
+
+    def _keep(self, hosts: bytes) -> None:
+        """Put the names given at the start where they would come by cable: see firmware/app/self_test.py."""
+        nvs = importlib.import_module("esp32").NVS("kit")
+        nvs.set_blob("hosts", hosts)
+        nvs.commit()
 
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""
