@@ -19,7 +19,7 @@ from micropython import const
 BOOT_FILES = const(2)  # number of the interface between boot files and applications; the first one had none
 SECTOR = const(4096)
 _BLOCK = const(512)  # of the application's littlefs
-_KEPT = const(8)  # blocks in memory while modules are loaded
+_KEPT = const(12)  # blocks in memory while modules are loaded
 _MAGIC = b"APP1"
 _COLLECT_EVERY = const(16384)  # bytes allocated: what stays then stays together, and leaves the heap in one piece
 
@@ -36,7 +36,7 @@ class SlotError(Exception):
 
 
 # littlefs asks for 32 to 128 bytes at a time, and never across the end of a block (lfs_bd_read). For each file it walks
-# through the same few blocks again: a start needs 200 reads of the flash with eight of them kept, and 1,900 with one.
+# through the same few blocks again: a start needs 300 reads of the flash with twelve of them kept, and 2,600 with one.
 class Window:
     """Read-only block device over `length` bytes of a partition from the sector boundary `start` on."""
 

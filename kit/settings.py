@@ -85,7 +85,7 @@ def _problem(found: dict[str, object]) -> tuple[str, str] | None:
 def hash_password(password: str, salt: bytes) -> bytes:
     """Return the 32 bytes that a board keeps in place of the password, behind the 16-byte salt."""
     digest = password.encode()
-    for _ in range(1000):  # as firmware/app/auth.py does at each login
+    for _ in range(1000):  # as firmware/app/password.py does at each login
         digest = hashlib.sha256(salt + digest).digest()
     return digest
 

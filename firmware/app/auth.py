@@ -12,7 +12,6 @@ from seldom import load
 
 LIFETIME = 300  # seconds of a token
 _MOST_TOKENS = const(4)
-_YEAR = const(31_536_000)  # seconds
 
 _id = binascii.hexlify(machine.unique_id()).decode()[-6:]  # boards on one host would take each other's cookies away
 COOKIES = ("token", f"token-{_id}", f"device-{_id}")
@@ -49,17 +48,6 @@ def token_of(request):
 def mark_of(request):
     """Return what a request shows as the mark of its device, or an empty text."""
     return request.headers.get("x-device") or request.cookies.get(COOKIES[2], "")
-
-
-def cookies(token, mark):
-    """Return the cookies of who has logged in.
-
-    That of the token has no end: the browser keeps it, so that /progress works until an upload ends. The board knows
-    its time.
-    """
-    end = "; Path=/; HttpOnly; SameSite=Strict"
-    found = [f"{name}={token}{end}" for name in COOKIES[:2]]
-    return found + [f"{COOKIES[2]}={mark}{end}; Max-Age={_YEAR}"] if mark else found
 
 
 def is_basic(request):

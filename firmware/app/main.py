@@ -2,17 +2,18 @@
 
 import asyncio
 
-import auth
 import clock
 import health
 import slot
 import starts
 import watchdog
 import web
-import wifi
 from seldom import load
 
 _FEED_SECONDS = 5
+
+# Now, as the boot files keep more of the flash in memory while modules are loaded. They go once the board serves.
+_config, _self_test = load("config"), load("self_test")
 
 
 def run():
@@ -24,8 +25,11 @@ async def _main():
     print("\n      ESP32 OTA Update System\n")
     print("Firmware Version: {}".format(web.about["version"]))
     print("Build Date: {}\n".format(web.about["build"]))
-    load("guesses").take_kept()
-    config, self_test = load("config"), load("self_test")
+    global _config, _self_test
+    config, self_test = _config, _self_test
+    del _config, _self_test
+    if getattr(starts, "previous", None) == getattr(starts, "DEAF", 0):
+        load("guesses").take_kept()
     chosen = config.choose()
     if not chosen["wifi_ssid"]:
         print("No Wi-Fi network is set. Run board.install() over USB.")
@@ -39,9 +43,9 @@ async def _main():
         await config.try_out(chosen, self_test.start)
     else:
         await self_test.start(chosen)
+    self_test.show_access()
     port = self_test.PORT
     del chosen, config, self_test  # this function never ends
-    _show_access()
     await asyncio.gather(feeder, health.watch(port))
 
 
@@ -50,13 +54,3 @@ async def _feed_watchdog():
         watchdog.feed()
         clock.seconds()
         await asyncio.sleep(_FEED_SECONDS)
-
-
-# The kit reads until the URL.
-def _show_access():
-    print("Web server started\n\nAccess Information")
-    if "virtual" not in web.chip:
-        print(f"mDNS: http://{wifi.hostname()}.local")
-    if not auth.is_password_set():
-        print("Password: the default one. Updates are refused until POST /password has changed it.")
-    print(f"URL: http://{wifi.ip()}")

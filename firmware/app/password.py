@@ -9,10 +9,12 @@ import settings
 from errors import HttpError
 from hmac256 import is_same
 from micropython import const
+from plain import is_plain
 
 _SHORTEST, _LONGEST = const(8), const(64)  # characters
 _ROUNDS = const(1000)  # of SHA-256; kit.settings.hash_password does the same
 _SALT = const(16)  # bytes, in front of the digest
+_YEAR = const(31_536_000)  # seconds
 _DEFAULT = const(b"admin123")  # the tutorial's. It logs in where none was set, but updates nothing
 
 
@@ -53,10 +55,21 @@ def check(password, mark=""):
 
 def change(password):
     """Make a text the OTA password, and forget every token. Raises HttpError for what cannot be one."""
-    is_text = isinstance(password, str) and settings.is_plain(password)
+    is_text = isinstance(password, str) and is_plain(password)
     if not (is_text and _SHORTEST <= len(password) <= _LONGEST and password.encode() != _DEFAULT):
         advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own, without control characters."
         raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + digest(password, salt))
     auth.tokens.clear()
+
+
+def cookies(token, mark):
+    """Return the cookies of who has logged in.
+
+    That of the token has no end: the browser keeps it, so that /progress works until an upload ends. The board knows
+    its time.
+    """
+    end = "; Path=/; HttpOnly; SameSite=Strict"
+    found = [f"{name}={token}{end}" for name in auth.COOKIES[:2]]
+    return found + [f"{auth.COOKIES[2]}={mark}{end}; Max-Age={_YEAR}"] if mark else found

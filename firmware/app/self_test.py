@@ -2,6 +2,7 @@
 
 import asyncio
 
+import auth
 import boot_files
 import settings
 import slot
@@ -67,3 +68,14 @@ def _confirm():
     if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
         Partition.mark_app_valid_cancel_rollback()
         print("Update confirmed")
+
+
+# The kit reads until the URL.
+def show_access():
+    """Print where the board is reached."""
+    print("Web server started\n\nAccess Information")
+    if "virtual" not in web.chip:
+        print(f"mDNS: http://{wifi.hostname()}.local")
+    if not auth.is_password_set():
+        print("Password: the default one. Updates are refused until POST /password has changed it.")
+    print(f"URL: http://{wifi.ip()}")

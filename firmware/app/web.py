@@ -20,8 +20,10 @@ _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RE
 
 pins = None  # of LED and progress
 ota = Ota(Partition(Partition.RUNNING))
-about = load("image").describe(ota.running)
-chip = "ESP32 (virtual)" if load("image").is_virtual() else "ESP32"
+_image = load("image")
+about = _image.describe(ota.running)
+chip = "ESP32 (virtual)" if _image.is_virtual() else "ESP32"
+del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
@@ -98,9 +100,10 @@ async def file(request):
 @app.on("POST /login", ANYONE)
 async def login(request):
     asked = await load("fields").read(request)
-    mark = load("password").check(asked.get("password"), auth.mark_of(request))
+    password = load("password")
+    mark = password.check(asked.get("password"), auth.mark_of(request))
     token = auth.new_token()
-    headers = {"Set-Cookie": auth.cookies(token, mark)}
+    headers = {"Set-Cookie": password.cookies(token, mark)}
     if is_browser(request):
         headers["Location"] = "/update"
         return "", 303, headers

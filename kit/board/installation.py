@@ -1,6 +1,7 @@
 """The settings of a board, as `board.install()` writes them into its NVS."""
 
 import os
+import re
 from string import hexdigits
 
 from kit.errors import SettingsError
@@ -40,11 +41,13 @@ def store_settings(virtual: bool) -> str:
     return STORE_SETTINGS.format(blobs=blobs)
 
 
-# As firmware/app/config.py and auth.py take them over the air; tests/settings.json holds both to it.
+# As firmware/app/config.py and password.py take them over the air; tests/settings.json holds both to it.
+# Controls, ends of lines and paragraphs, changes of direction: as firmware/app/plain.py has them
+NOT_PLAIN = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def _is_wifi_name(text: str) -> bool:
-    return 0 < len(text.encode()) <= 32 and min(text) >= " "
+    return 0 < len(text.encode()) <= 32 and not NOT_PLAIN.search(text)
 
 
 def _is_wifi_password(text: str) -> bool:
@@ -53,12 +56,16 @@ def _is_wifi_password(text: str) -> bool:
 
 
 def _is_password(text: str) -> bool:
-    return 8 <= len(text) <= 64 and text != DEFAULT_PASSWORD
+    return 8 <= len(text) <= 64 and text != DEFAULT_PASSWORD and not NOT_PLAIN.search(text)
 
 
 WIFI_PASSWORD = "8 to 63 ASCII characters, 64 hex digits, or for an open network nothing between the quotes"
 RULES = {  # what is wrong with others, and what to write
     "wifi_ssid": (_is_wifi_name, "is too long or has control characters in it", "1 to 32 bytes of text"),
     "wifi_password": (_is_wifi_password, "is none that a network can have", WIFI_PASSWORD),
-    "password": (_is_password, "is too short, too long, or the one all know", "8 to 64 characters of your own"),
+    "password": (
+        _is_password,
+        "is too short, too long, the one all know, or not in plain text",
+        "8 to 64 characters of your own",
+    ),
 }

@@ -8,9 +8,9 @@ import _chip
 import _nvs
 import _otadata
 import _pins
-import auth
 import config
 import machine
+import password as passwords
 import settings
 from _expect import error_of
 from esp32 import NVS
@@ -480,7 +480,7 @@ def takes_what_the_kit_takes(path):
     with open(path) as file:
         cases = json.load(file)
     for name, texts in cases.items():
-        store = auth.set_password if name == "password" else lambda text, name=name: put(**{name: text})
+        store = passwords.change if name == "password" else lambda text, name=name: put(**{name: text})
         for text in texts["good"]:
             store(text)
         for text in texts["bad"]:

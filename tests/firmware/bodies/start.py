@@ -42,7 +42,7 @@ def serve(port, stored_password, running, restarts=1):
         _chip.read = read
         print("READS", reads)
         web = sys.modules["web"]
-        __import__("self_test").PORT = int(port)
+        sys.modules["main"]._self_test.PORT = int(port)
         if not int(restarts):
             web.restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
 
