@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -261,7 +262,8 @@ def test_what_is_no_answer(server: Server, verb: str, shape: str):
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_find(server: Server, shape: str, monkeypatch: pytest.MonkeyPatch):
+def test_find(server: Server, shape: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("KIT_FLASH", str(tmp_path / "flash.bin"))  # and with it a register without other boards
     monkeypatch.setenv("KIT_URL", server.url)
     for url in list(known_urls):
         monkeypatch.delitem(known_urls, url)
