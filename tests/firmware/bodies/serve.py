@@ -53,7 +53,6 @@ def serve(port, *options):
     import health
     import main
     import password
-    import self_test
     import server
     import web
 
@@ -68,6 +67,7 @@ def serve(port, *options):
     if values["password"]:
         nvs.set_blob("password", SALT + password.digest(values["password"], SALT))
     nvs.commit()
+    self_test = main._self_test  # it is forgotten otherwise, as the rest of what is seldom needed
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
     main._FEED_SECONDS = values["feed"]
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
