@@ -5,7 +5,9 @@ stand the limits that we set ourselves. The firmware's heap needs a real MicroPy
 """
 
 import contextlib
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -81,10 +83,26 @@ def run_pytest(folder: Path, *arguments: str) -> ElementTree.ElementTree:
     return ElementTree.parse(report)
 
 
+def recorded(folder: Path, test: str, name: str) -> object:
+    """What a test has recorded for a benchmark."""
+    return json.loads(run_pytest(folder, test).find(f".//property[@name='{name}']").get("value"))
+
+
 def heap(folder: Path) -> list[int]:
     """Bytes of heap in use by the firmware on a real MicroPython: at rest, and after each of ten uploads."""
-    report = run_pytest(folder, "tests/firmware/test_start.py::test_heap")
-    return [int(value) for value in report.find(".//property[@name='heap']").get("value").strip("[]").split(",")]
+    return recorded(folder, "tests/firmware/test_start.py::test_heap", "heap")
+
+
+def attacked(folder: Path) -> int:
+    """Bytes of heap that all attackers together can make the firmware hold."""
+    return recorded(folder, "tests/firmware/test_memory.py::test_all_of_them_at_once_and_in_turn", "held")
+
+
+def sector(folder: Path) -> tuple[float, float]:
+    """Milliseconds that a sector of an update takes beside its flash, and that it takes to receive and forget one."""
+    found = recorded(folder, "tests/firmware/test_upload.py::test_over_a_flash_that_costs_nothing", "seconds")
+    times = (statistics.median(took for took, _ in found[name]) for name in ("updates", "received"))
+    return tuple(1000 * time / found["sectors"] for time in times)
 
 
 def main() -> None:
@@ -118,8 +136,15 @@ def main() -> None:
         at_rest, *later = heap(folder)
         growth = min(later[-3:]) - min(later[:3])
         rows += [
-            ("firmware's heap at rest, 64-bit MicroPython", f"{at_rest / 1000:.1f} kB", "80 kB"),
+            ("firmware's heap at rest, 64-bit MicroPython", f"{at_rest / 1000:.1f} kB", "64 kB"),
+            ("what fourteen attackers at once add to it", f"{attacked(folder) / 1000:.1f} kB", "40 kB"),
             ("its growth from the first to the last of ten uploads", f"{growth:+,} bytes", "0"),
+        ]
+        ours, least = sector(folder)
+        left = recorded(folder, "tests/firmware/test_start.py::test_room", "left")
+        rows += [
+            ("a sector of an update beside its flash", f"{ours:.3f} ms, {ours / least:.1f} x received alone", ""),
+            ("sectors left in the slot behind a signature", f"{left}", ""),
         ]
         for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
             took = seconds(run_pytest, folder, *LAX, str(notebook))

@@ -90,10 +90,10 @@ def run(board, shapes: list[bytes]) -> None:
 
 
 @pytest.fixture
-def watched(compiled, make_flash, serve) -> Callable[[list[list[bytes]]], None]:
+def watched(compiled, make_flash, serve) -> Callable[[list[list[bytes]]], int]:
     """Function that runs attacks, one after the other, and looks at what the board has held meanwhile."""
 
-    def look(waves: list[list[bytes]]) -> None:
+    def look(waves: list[list[bytes]]) -> int:
         board = serve(compiled, make_flash(), password=PASSWORD, watch=1)
         rest = board.get("/inside").json()["heap"]
         for shapes in waves:
@@ -102,6 +102,7 @@ def watched(compiled, make_flash, serve) -> Callable[[list[list[bytes]]], None]:
         inside = board.get("/inside").json()
         assert inside["peak"] < rest + PLACES * SHARE, (rest, inside)
         assert "Traceback" not in board.output()
+        return inside["peak"] - rest
 
     return look
 
@@ -111,9 +112,10 @@ def test_attack(name: str, watched) -> None:
     watched([[ATTACKS[name]] * CLIENTS])
 
 
-def test_all_of_them_at_once_and_in_turn(watched) -> None:
+def test_all_of_them_at_once_and_in_turn(watched, record_property: Callable[[str, object], None]) -> None:
     chance, shapes = random.Random(12), list(ATTACKS.values())
-    watched([chance.sample(shapes, CLIENTS) for _ in range(5)])
+    held = watched([chance.sample(shapes, CLIENTS) for _ in range(5)])
+    record_property("held", held)  # for benchmarks/
 
 
 def test_a_thousand_requests(compiled, make_flash, serve) -> None:

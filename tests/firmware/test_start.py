@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from kit.image import otadata
-from kit.image.application import compile_module, new_app
+from kit.image.application import compile_module, new_app, pack
 from kit.image.base import BaseImage
 from kit.image.layout import make
+from kit.image.partition import SECTOR
 from kit.image.standin import image_set
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
@@ -24,7 +25,7 @@ ROOT = HERE.parents[1]
 RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_1 = 0xD000, 0x190000
 PASSWORD = "a password of our own"
-HEAP = 81_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
+HEAP = 64_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
 CHIP = SimpleNamespace(is_virtual=False)
 
 
@@ -92,6 +93,16 @@ def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: Ba
     board.wait_for("Update confirmed")
     info = board.get("/info").json()
     assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
+
+
+def test_room(release: BaseImage, record_property: Callable[[str, object], None]) -> None:
+    """Behind the application as .py, its largest form, on the release, and a sector for a signature."""
+    slot = MICROPYTHON_OTA.slots[0].size
+    start = -(-RELEASE_SIZE // SECTOR) * SECTOR + SECTOR
+    size = start + len(pack(ROOT / "firmware/app", compiled=False, room=slot - start))
+    left = (slot - size) // SECTOR - 1
+    record_property("left", left)  # for benchmarks/
+    assert left >= 2
 
 
 def test_heap(bare, release: BaseImage, make_flash, serve, record_property: Callable[[str, object], None]) -> None:
