@@ -44,6 +44,7 @@ class Life:
             "http": self.http,
             "ssid": "virtual-wifi",
             "password": "virtual-password",
+            "hosts": [],
             "held": [],
         }
         command = [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(born | settings)]
