@@ -13,7 +13,7 @@ TROUBLE = ROOT / "docs/troubleshooting.md"
 
 
 def test_each_error_of_the_updater_has_its_row():
-    kinds = re.findall(r"^([A-Z_0-9]+) \d{3} ", (ROOT / "firmware/app/errors.py").read_text(), re.MULTILINE)
+    kinds = re.findall(r"^([A-Z_0-9]+) \d{3} ", (ROOT / "firmware/app/kinds.py").read_text(), re.MULTILINE)
     rows = re.findall(r"^\| `UPDATE_ERROR_(\w+)` \|", TROUBLE.read_text(), re.MULTILINE)
     assert len(rows) > 10
     assert rows == kinds

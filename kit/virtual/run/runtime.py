@@ -200,6 +200,7 @@ class Runtime:
         return ssl_names(self._mounts.open)
 
     def _asyncio(self) -> dict[str, object]:
+        from .connections import connection_names
         from .tasks import asyncio_names
 
-        return asyncio_names(self._print, self._print_exception)
+        return asyncio_names(connection_names, self._print, self._print_exception)

@@ -433,10 +433,13 @@ def waiting() -> set[Task]:
     return loops[-1].living if loops else set()
 
 
-def asyncio_names(*prints: Callable) -> dict[str, object]:
-    """Return the module's names for one life of the interpreter; `prints` print a text and an exception."""
-    from .connections import connection_names
+def asyncio_names(connections: Callable, *prints: Callable) -> dict[str, object]:
+    """Return the module's names for one life of the interpreter.
 
+    Args:
+        connections: gives those of streams and servers, for a loop.
+        prints: print a text and an exception.
+    """
     loops.append(Loop(*prints))
 
     def now_called(name: str) -> Callable:
@@ -458,7 +461,7 @@ def asyncio_names(*prints: Callable) -> dict[str, object]:
     return {
         **{name: now_called(name) for name in of_loop},
         **{cls.__name__: cls for cls in bound},
-        **connection_names(current),
+        **connections(current),
         "CancelledError": CancelledError,
         "Loop": current,
         "Task": Task,
