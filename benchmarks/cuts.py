@@ -33,7 +33,6 @@ COMMIT = """        self.progress["phase"] = "verify"
         self.progress["phase"] = "commit"
         await self._commit(size, digest)
 """
-REFUSED = '        except OSError as error:\n            return f"The board does not take'
 SET_BOOT = "            self.target.set_boot()\n"
 CHECK = "offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))"
 ON_PROBATION = "    try:\n        await asyncio.wait_for(start"
@@ -47,7 +46,7 @@ MUTANTS = (
     ("none: as it is", UPDATER, "", ""),
     ("2: first sector not erased first", UPDATER, ERASE, "        await self._write"),
     ("2: first sector written first", UPDATER, ERASE, ERASE.replace("ioctl(_ERASE, 0)", "writeblocks(0, self._first)")),
-    ("3: set_boot's refusal ignored", UPDATER, REFUSED, REFUSED.replace("return f", "error = f")),
+    ("3: set_boot's refusal ignored", UPDATER, "            if refusal:\n", "            if False:\n"),
     ("7: a refusal always the image's", UPDATER, "if await self._read_back(size) == digest:", "if True:"),
     ("3: first sector not read back", UPDATER, "if self._buffer != self._first:", "if False:"),
     (
