@@ -1,4 +1,4 @@
-"""The fields of a small body. Loaded when there is one."""
+"""The fields in a small body. Loaded when one has come."""
 
 import binascii
 import json
@@ -6,27 +6,16 @@ import json
 from errors import HttpError
 from micropython import const
 
-_MOST = const(1024)  # bytes
 _FIELDS = const(16)  # of a form
 _NESTED = const(200)  # brackets of JSON: each takes memory
 _PERCENT, _PLUS = const(37), const(43)
 
 
-async def read(request, only_json=False):
-    """Return the fields of a body of up to 1 kB, {} where there is none: those of a JSON object or of a form.
+def parse(data, only_json):
+    """Return the fields of a body, {} of none: those of a JSON object or of a form.
 
     What it is shows in itself, as curl calls every body a form. No page from elsewhere can send one: see Origin.
     """
-    client = request.client
-    length = client.left
-    if length > _MOST:
-        raise HttpError(413, "BODY_TOO_LARGE", "The body has more than 1 kB.", "Send the fields alone.")
-    client.is_idle = True  # a part of a form, like a part of a head, holds no place
-    data = await client.whole(length)
-    client.is_idle = False
-    if len(data) < length:  # who breaks off has asked for nothing
-        return {}
-    data = data.strip()
     try:
         return _object(data) if only_json or data[:1] in (b"{", b"[") else _pairs(data)
     except (ValueError, RuntimeError):  # RuntimeError: nested too deep

@@ -4,11 +4,13 @@ import binascii
 
 from errors import HttpError
 from micropython import const
+from seldom import load
 
 _HEAD = const(4096)  # bytes of it all
 _KEPT = const(1024)  # bytes of values that are kept
 _HEADERS = const(32)
 _FIELDS = const(16)  # of a query
+_BODY = const(1024)  # bytes of one that is no file
 _NAMES = (
     " accept authorization connection content-digest content-length content-type expect host origin "
     "transfer-encoding x-device x-md5 "
@@ -54,6 +56,19 @@ class Request:
     def says(self, name, word):
         """Tell whether a header has a word in it."""
         return word in self.headers.get(name, "").lower()
+
+    async def fields(self, only_json=False):
+        """Return the fields of a body; fields.py is loaded when all of it is there, not by each who waits."""
+        client = self.client
+        length = client.left
+        if length > _BODY:
+            raise HttpError(413, "BODY_TOO_LARGE", "The body has more than 1 kB.", "Send the fields alone.")
+        client.is_idle = True  # a part of a form, like a part of a head, holds no place
+        data = await client.whole(length)
+        client.is_idle = False
+        if len(data) < length:  # who breaks off has asked for nothing
+            return {}
+        return load("fields").parse(data.strip(), only_json)
 
     async def _line(self):
         line = await self.client.readline()

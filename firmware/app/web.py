@@ -99,7 +99,7 @@ async def file(request):
 
 @app.on("POST /login", ANYONE)
 async def login(request):
-    asked = await load("fields").read(request)
+    asked = await request.fields()
     password = load("password")
     mark = password.check(asked.get("password"), auth.mark_of(request))
     token = auth.new_token()
@@ -113,7 +113,7 @@ async def login(request):
 # The password proves once more who asks: a token may have been left in a browser.
 @app.on("POST /password")
 async def change_password(request):
-    asked = await load("fields").read(request)
+    asked = await request.fields()
     password = load("password")
     password.check(asked.get("password"), auth.mark_of(request))
     password.change(asked.get("new"))
@@ -136,9 +136,18 @@ async def roll_back(request):
 
 
 @app.on("GET /config")
-@app.on("PUT /config")
 async def config(request):
-    return await load("config").answer(request)
+    return load("config").show()
+
+
+@app.on("PUT /config")
+async def configure(request):
+    try:
+        asked = await request.fields(only_json=True)
+    except HttpError:
+        asked = None
+    load("config").put(asked)
+    return {"message": "The settings apply at the next restart. If the board cannot connect then, it goes back."}
 
 
 @app.on("GET /progress", PASSWORD)

@@ -29,7 +29,7 @@ def install(name=b"virtual-wifi", password=b"virtual-password"):
 
 
 def put(**asked):
-    config._put(asked)
+    config.put(asked)
 
 
 async def good(chosen):
@@ -469,7 +469,7 @@ def test_a_real_board_has_no_loopback_address():
     install()
     before = image()
     for ip, netmask, gateway in (("127.0.0.2", "255.0.0.0", "127.0.0.1"),):
-        error = error_of(config.HttpError, config._put, {"ip": ip, "netmask": netmask, "gateway": gateway, "dns": ip})
+        error = error_of(config.HttpError, config.put, {"ip": ip, "netmask": netmask, "gateway": gateway, "dns": ip})
         assert error.name == "BAD_SETTING"
     assert image() == before
     put(ip="192.168.1.2", netmask="255.255.255.0", gateway="192.168.1.1", dns="9.9.9.9")
