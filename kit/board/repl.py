@@ -19,6 +19,9 @@ from kit.board.port import has_reset_lines, press_en
 from kit.errors import BoardError
 
 NOT_FLASHED = "board.flash(image) puts MicroPython on the board, as lesson 01 shows."
+# A console full of bytes loses the first Ctrl-A, and a slow board reads them for a while; a silent one is not there.
+RESTART_TRIES = 6
+TRY_SECONDS = 2
 STOPPED = "Run board.reset(), then this cell again; OSError 28 means that the partition vfs is full."
 
 
@@ -30,6 +33,7 @@ class Repl(SerialTransport):
         self.device_name = port.port
         self.in_raw_repl = self.mounted = self.is_pty = False
         self.use_raw_paste = True
+        self.heard = 0  # bytes
 
     def read_until(self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None) -> bytes:
         """Read up to `ending`, or until nothing came for `timeout` seconds; the contract is mpremote's."""
@@ -39,10 +43,16 @@ class Repl(SerialTransport):
         while not data.endswith(ending) and time.monotonic() < min(heard + silence, started + whole):
             if byte := self.serial.read(1):
                 heard = time.monotonic()
+                self.heard += 1
                 data = byte if data_consumer else data + byte
                 if data_consumer:
                     data_consumer(byte)
         return data
+
+    def enter(self, soft_reset: bool, seconds: float = 10) -> None:
+        """Interrupt what runs and enter the raw REPL, a fresh one or the same; raises TransportError."""
+        with redirect_stdout(io.StringIO()):  # mpremote prints what it could not make sense of
+            self.enter_raw_repl(soft_reset, timeout_overall=seconds)
 
     def exec(self, command: str, data_consumer: Callable[[bytes], None] | None = None) -> bytes:
         """Run code and return what it prints; an error of its own is a BoardError."""
@@ -67,15 +77,14 @@ def raw_repl(port: serial.SerialBase, soft_reset: bool = True) -> Iterator[Repl]
     """Interrupt what runs on the board and give it commands; the caller resets the board afterwards.
 
     Args:
-        soft_reset: begin with a fresh interpreter, for which a slow one gets the time that it needs.
+        soft_reset: begin with a fresh interpreter.
 
     Raises:
         BoardError: no MicroPython answers, or the code fails there.
     """
     repl = Repl(port)
     try:
-        with redirect_stdout(io.StringIO()):  # mpremote prints what it could not make sense of
-            repl.enter_raw_repl(soft_reset, timeout_overall=10 if soft_reset else 2)
+        repl.enter(soft_reset)
         yield repl
         repl.exit_raw_repl()
     except TransportError:
@@ -87,8 +96,14 @@ def restart(port: serial.SerialBase) -> bool:
     if has_reset_lines(port):
         press_en(port)
         return True
-    for _ in range(2):  # where the console was full of bytes, the first Ctrl-A is lost, and they are read then
-        with suppress(BoardError), raw_repl(port, soft_reset=False) as repl:
+    silent = 0
+    for _ in range(RESTART_TRIES):
+        repl = Repl(port)
+        with suppress(TransportError):
+            repl.enter(False, TRY_SECONDS)
             repl.exec_raw_no_follow("import machine; machine.reset()")
             return True
+        silent = 0 if repl.heard else silent + 1
+        if silent == 2:
+            break
     return False

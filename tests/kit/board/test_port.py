@@ -9,6 +9,7 @@ import serial
 
 from kit.board.board import Board
 from kit.board.port import QuickRfc2217, has_reset_lines, open_port
+from kit.board.repl import RESTART_TRIES, restart
 from kit.errors import AddressError, BoardError
 from kit.virtual.uart import Uart
 
@@ -130,6 +131,41 @@ def test_a_port_without_reset_lines_asks_for_the_button(
         with pytest.raises(BoardError, match=r"This port cannot bring it there: hold the BOOT button, press EN"):
             Board(address).read(0, 4)
         assert capsys.readouterr() == ("", "")  # there is nothing that a button would mend
+
+
+@pytest.mark.parametrize(("answered", "is_reset"), [(4, True), (99, False)])
+def test_a_board_that_says_something_is_asked_for_its_repl_again(
+    monkeypatch: pytest.MonkeyPatch, answered: int, is_reset: bool
+):
+    """As one whose console was full, and which is slow to read that."""
+    monkeypatch.setattr("kit.board.repl.TRY_SECONDS", 0.1)
+    asked = []
+
+    class Board:
+        port, in_waiting = "socket://board", 0
+        _says = b""
+
+        def write(self, data: bytes) -> None:
+            if data == b"\r\x01":
+                asked.append(data)
+                self._says = b"raw REPL; CTRL-B to exit\r\n>" if len(asked) == answered else b"U"
+            elif data == b"\x05A\x01":
+                self._says = b"R\x00"  # it knows of raw paste, and has none
+            elif b"machine.reset()" in data:
+                asked.append(data)
+            elif data == b"\x04":
+                self._says = b"OK"
+
+        def read(self, size: int = 1) -> bytes:
+            data, self._says = self._says[:size], self._says[size:]
+            return data
+
+        def inWaiting(self) -> int:  # noqa: N802: pyserial's
+            return 0
+
+    assert restart(Board()) == is_reset
+    assert (b"machine.reset()" in asked[-1]) == is_reset
+    assert len(asked) == (5 if is_reset else RESTART_TRIES)
 
 
 def test_which_ports_have_reset_lines(mute: int, terminal: tuple[int, str], uart: Uart):
