@@ -160,7 +160,7 @@ def test_a_board_that_says_something_is_asked_for_its_repl_again(
             data, self._says = self._says[:size], self._says[size:]
             return data
 
-        def inWaiting(self) -> int:  # noqa: N802: pyserial's
+        def inWaiting(self) -> int:  # noqa: N802
             return 0
 
     assert restart(Board()) == is_reset
