@@ -2,7 +2,8 @@
 
 esptool 5.6 is bent here: its logger, which prints, is replaced for the length of a verb by one that only moves a
 progress bar (its documented TemplateLogger); a second `set_logger` is refused as long as the first logger stands in
-`EspLog.instance`, so that is put back.
+`EspLog.instance`, so that is put back. And its HexFormatter, meant to be lazy, writes out every packet three times for
+a trace that nobody asked for, which is nine tenths of its time: for the length of a verb a lazier one stands there.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 import serial
 from esp_pylib.logger import EspLog
-from esptool import cmds
+from esptool import cmds, loader
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
@@ -57,6 +58,13 @@ class QuietLog(TemplateLogger):
 
     def progress_bar(self, cur_iter: int, total_iters: int, *_: object, **__: object) -> None:
         self._on_progress(self.before + self.size * cur_iter // total_iters)
+
+
+class Untraced(loader.HexFormatter):
+    """Nothing, in the place of a packet."""
+
+    def __str__(self) -> str:
+        return ""
 
 
 class Loader:
@@ -127,8 +135,9 @@ def download_mode(port: serial.SerialBase, on_progress: OnProgress = lambda done
     Raises:
         BoardError: no chip answers, it is another chip than an ESP32, or the flash does not take the data.
     """
-    before, quiet = EspLog.instance, QuietLog(on_progress)
+    before, quiet = (EspLog.instance, loader.HexFormatter), QuietLog(on_progress)
     log.set_logger(quiet)
+    loader.HexFormatter = Untraced
     try:
         yield Loader(port, quiet)
         port.baudrate = BAUD_RATE  # a reset brings the chip back to it
@@ -137,7 +146,7 @@ def download_mode(port: serial.SerialBase, on_progress: OnProgress = lambda done
             f"esptool: {str(error).rstrip('.')}.", "Check the cable and the power, and run the cell again."
         ) from None
     finally:
-        EspLog.instance = before
+        EspLog.instance, loader.HexFormatter = before
 
 
 def _connected(port: serial.SerialBase, rate: int) -> cmds.ESPLoader:

@@ -59,8 +59,13 @@ class QuickRfc2217(Rfc2217):
             self._settings = settings
 
     def read(self, size: int = 1) -> bytes:
+        data = bytearray()
+        while len(data) < size and self._read_buffer.qsize():
+            if (byte := self._read_buffer.get()) is None:  # the connection's end
+                return bytes(data)
+            data += byte
         try:
-            return super().read(size)
+            return bytes(data) + super().read(size - len(data))
         except serial.SerialException:  # pyserial's words are about its thread
             raise serial.SerialException("the other side has closed the connection") from None
 
