@@ -14,25 +14,18 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 from kit.faults.link import Link
 from kit.ota.client import OtaClient
 
-# Interrupts this process once one of the kit's functions runs in its main thread.
+# Interrupts the main thread as it enters one of the kit's functions.
 INTERRUPT_IN = """
-import os, signal, sys, threading, time
+import os, signal, sys
 
 def interrupt_in(function):
-    main = threading.main_thread().ident
+    def look(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_name == function and "kit" in code.co_filename.split(os.sep):
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
 
-    def stack():
-        frame = sys._current_frames()[main]
-        while frame:
-            yield frame.f_code.co_name if "kit" in frame.f_code.co_filename.split(os.sep) else ""
-            frame = frame.f_back
-
-    def watch():
-        while function not in stack():
-            time.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()
+    sys.setprofile(look)
 """
 
 BEGIN = """

@@ -53,6 +53,7 @@ def promised(cell: NotebookNode) -> Shown:
     )
 
 
+@pytest.mark.timeout(600)  # a whole lesson, with its uploads, on a computer that may be busy
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_lesson_runs_from_top_to_bottom(
     notebook: Path, open_lesson: Callable, started: Callable, wait_until: Callable, screenshots: Path | None
@@ -63,7 +64,7 @@ def test_a_lesson_runs_from_top_to_bottom(
     lesson.run_all()
     # Where a cell fails on purpose, JupyterLab goes on, and says at once that it is done.
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: all(lesson.counts()[index] for index in code), 150)
+        wait_until(lambda: all(lesson.counts()[index] for index in code), 500)
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not lesson.missing_images(), 10)
     if screenshots:
