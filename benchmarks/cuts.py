@@ -17,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from kit.faults.cuts import Cut, Cuts
+from kit.faults.experiment import Experiment, Fault, State
 from kit.image.standin import image_set
 from kit.image.update_image import build
-from kit.virtual.cuts import Experiment, Fault, State
 
 ROOT = Path(__file__).parents[1]
 SEED, TWICE, FAULTS = 6, 100, 100
@@ -131,7 +131,7 @@ def mutant(file: str, there: str, instead: str) -> str:
             shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", tree)
         change(tree / file, there, instead)
-        change(tree / "kit/virtual/cuts.py", "PATIENCE = 60.0", "PATIENCE = 15.0")
+        change(tree / "kit/faults/experiment.py", "PATIENCE = 60.0", "PATIENCE = 15.0")
         command = [sys.executable, "-m", "pytest", "-qx", "--tb=line", "tests/virtual/test_every_cut.py"]
         environment = os.environ | {"PYTHONPATH": name, "CI": "true"}
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)

@@ -72,7 +72,7 @@ def every_cut(app: str | Path | None = None) -> Cuts:
         ImageError: the application cannot be built.
         BoardError: the update does not go through, even with power.
     """
-    from kit.virtual.cuts import Experiment
+    from kit.faults.experiment import Experiment
 
     base = image_set()
     experiment = Experiment(*(build(version, base=base, app=app) for version in ("1.0.0", "1.1.0")))

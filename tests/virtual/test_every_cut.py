@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from kit.faults.experiment import BENCHES, BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
 from kit.image import standin
 from kit.image.application import firmware_dir
 from kit.image.base import BaseImage
@@ -19,7 +20,6 @@ from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
 from kit.settings import DEMO
 from kit.virtual.chip import Chip
-from kit.virtual.cuts import BENCHES, BROKEN, NEW, OLD, Bench, Experiment, State, new_bench
 from kit.virtual.flash import SECTOR, Flash
 
 SEED = 6

@@ -29,21 +29,17 @@ BUILTINS = """
 
 # built-in modules that a file of the same name cannot replace (MP_REGISTER_MODULE)
 FIXED = ("array", "esp32", "gc", "math", "micropython", "sys", "vfs")
-EXTENSIBLE = "array binascii collections cryptolib errno hashlib heapq io json machine os platform random re select"
+# also known with a u (py/objmodule.c)
 EXTENSIBLE = (
-    *EXTENSIBLE.split(),
-    "socket",
-    "struct",
-    "time",
-    "asyncio",
-    "requests",
-)  # also known with a u (py/objmodule.c)
-FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup", "ntptime", "requests", "umqtt")  # Python in the real firmware
-PACKAGES = {".umqtt": ("simple", "robust")}
-MISSING = (
-    "aioespnow apa106 bluetooth btree cryptolib dht ds18x20 esp espnow framebuf mip neopixel onewire uctypes upysh"
+    "array binascii collections cryptolib errno hashlib heapq io json machine os platform random re select "
+    "socket struct time asyncio requests"
 )
-MISSING = (*MISSING.split(), "_thread", "cmath", "webrepl", "websocket")  # of the real firmware
+FROZEN = ("asyncio", "_boot", "flashbdev", "inisetup", "ntptime", "requests", "umqtt")  # Python in the real firmware
+PACKAGES = {".umqtt": ("simple",)}
+MISSING = (  # of the real firmware
+    "_thread aioespnow apa106 bluetooth btree cmath cryptolib dht ds18x20 esp espnow framebuf mip neopixel onewire "
+    "uctypes umqtt.robust upysh webrepl websocket"
+)
 PIECE = 128  # bytes of a file of code that are read at a time (py/reader.c has fewer)
 ANNOTATIONS = __future__.annotations.compiler_flag
 BOARD_FOLDER = Path(__file__).parent.parent / "board"
@@ -139,11 +135,11 @@ class Space:
             if place in self._given:
                 if part in self._given[place]:
                     return self._provide(full)
-                if part[:1] == "u" and part[1:] in self._given[place] and part[1:] in EXTENSIBLE:
+                if part[:1] == "u" and part[1:] in self._given[place] and part[1:] in EXTENSIBLE.split():
                     return self.import_(part[1:])
             elif path := self._stat(posixpath.join(place, part)):
                 return self._load_file(full, path)
-        known = part in MISSING and len(places) > 1
+        known = full in MISSING.split()
         raise ImportError(f"{full} is not on the virtual board" if known else f"no module named '{full}'")
 
     def _stat(self, path: str) -> str | None:

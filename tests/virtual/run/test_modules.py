@@ -327,27 +327,10 @@ c.disconnect()
     assert got[5:] == [b"\xc0", b"\xe0"]
 
 
-def test_robust_mqtt_connects_again(raw):
-    connections: list[socket.socket] = []
-
-    def answer(connection: socket.socket) -> None:
-        connections.append(connection)
-        connection.recv(100)
-        connection.sendall(b"\x20\x02\0\0")
-        if len(connections) > 1:  # the first one goes
-            connection.sendall(b"\x30\x05\0\x01thi")
-
-    with serving(answer) as port:
-        code = f"from umqtt.robust import MQTTClient\nc = MQTTClient('me', '127.0.0.1', {port})\n"
-        code += "c.set_callback(print)\nc.DELAY = 0\nc.connect()\nc.wait_msg()"
-        assert raw.run(WIFI + code) == ("b't' b'hi'\n", "")
-    assert len(connections) == 2
-
-
 # what is not there
 
 
-@pytest.mark.parametrize("name", ["neopixel", "bluetooth", "espnow", "_thread", "framebuf", "btree"])
+@pytest.mark.parametrize("name", ["neopixel", "bluetooth", "espnow", "_thread", "framebuf", "btree", "umqtt.robust"])
 def test_modules_that_are_missing_say_so(raw, name: str):
     assert raw.run(f"import {name}")[1].splitlines()[-1] == f"ImportError: {name} is not on the virtual board"
 
