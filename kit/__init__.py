@@ -19,6 +19,10 @@ The flash:
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 
+A lesson:
+    check            compare an answer with what the board says
+    resume           bring board and notebook to where a part of a lesson starts
+
 When it goes wrong:
     faults           break links, images, flash and power on purpose
     KitError         the errors of the kit; each names the cause and the next step
@@ -42,6 +46,8 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "check": "kit.lesson.check",
+    "resume": "kit.lesson.resume",
     "faults": "kit.faults",
     "KitError": "kit.errors",
 }

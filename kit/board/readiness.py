@@ -20,19 +20,27 @@ def make_ready(board: Board, lesson: int) -> None:
     """Do what `Board.ready` says."""
     if lesson not in range(1, LESSONS + 1):
         raise BoardError(f"There is no lesson {lesson!r}.", f"Give its number, from 1 to {LESSONS}: board.ready(2).")
-    # A board that is just starting does not answer yet: after a reset it is known to be up.
-    if lesson > 1 and not _runs(board, FIRST_VERSION) and not (board.reset() and _runs(board, FIRST_VERSION)):
-        image = build(FIRST_VERSION, board=board)
-        board.flash(image)
-        if board.is_virtual and CORRUPT in board.reset():  # on a real board the learner decides: install says how
-            board.flash(image, erase=True)
-        board.install()
+    if lesson > 1:
+        bring_first_version(board)
     print(f"The board is ready for lesson {lesson:02}.")
 
 
-def _runs(board: Board, version: str) -> bool:
+def bring_first_version(board: Board) -> None:
+    """Flash and install version 1.0.0, unless it runs already and is confirmed."""
+    # A board that is just starting does not answer yet: after a reset it is known to be up.
+    if runs(board, FIRST_VERSION) or (board.reset() and runs(board, FIRST_VERSION)):
+        return
+    image = build(FIRST_VERSION, board=board)
+    board.flash(image)
+    if board.is_virtual and CORRUPT in board.reset():  # on a real board the learner decides: install says how
+        board.flash(image, erase=True)
+    board.install()
+
+
+def runs(board: Board, version: str | None = None) -> bool:
+    """Tell whether a version, without one any, runs on the board and is confirmed."""
     try:
         info = OtaClient(board.url).info()
     except KitError:
         return False  # it has no address yet, does not answer, or something else answers there
-    return (info.get("version"), info.get("image_state")) == (version, "VALID")
+    return info.get("version") == (version or info["version"]) and info.get("image_state") == "VALID"

@@ -111,7 +111,7 @@ VERBS = {
     "board.install()": "restarted",
     "board.files()": "restart",
     "board.reset()": "_read_until_up",
-    "board.ready(2)": "_runs",
+    "board.ready(2)": "runs",
     "kit.preflight(board.address)": "_checks",
     "kit.build('1.3.0', board=board)": "build",
     "kit.find('nobody-at-all')": "find",

@@ -1,0 +1,30 @@
+"""What parts of lessons begin with: a board with a version on it, and a client for it."""
+
+from pathlib import Path
+
+from kit.board.board import Board
+from kit.board.connection import connect
+from kit.board.readiness import FIRST_VERSION, bring_first_version, runs
+from kit.image.update_image import build
+from kit.lesson.names import Names
+from kit.ota.client import OtaClient
+
+
+def begin(names: Names) -> Board:
+    """Give the names `board` and `ota` to the board, on which version 1.0.0 runs afterwards, and its client."""
+    names.board = board = connect()
+    bring_first_version(board)
+    names.ota = OtaClient(board.url)
+    return board
+
+
+def begin_updated(names: Names, app: Path | None = None) -> Board:
+    """As `begin`, but with a later version on the board: the one that runs, or 1.1.0, sent through the air."""
+    board = names.board = connect()
+    if runs(board, FIRST_VERSION) or not runs(board):
+        bring_first_version(board)
+        ota = OtaClient(board.url)
+        ota.login()
+        ota.upload(build("1.1.0", board=board, app=app))
+    names.ota = OtaClient(board.url)
+    return board
