@@ -26,6 +26,11 @@ class Records(Table):
         """The record that the bootloader follows, 0 or 1; None where neither is valid."""
         return otadata.active(*self.records)
 
+    @property
+    def slot(self) -> str | None:
+        """The label of the slot that the active record names."""
+        return None if self.active is None else self._row(self.active)[2]
+
     def _cells(self) -> list[tuple[str, ...]]:
         return [HEAD, self._row(0), self._row(1)]
 

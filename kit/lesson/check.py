@@ -33,8 +33,8 @@ def check(task: str, names: dict[str, object] | None = None) -> Verdict:
     try:
         words = tasks().get(task)
         verdict = _judge(task, words, Names(names)) if words else Verdict(NOT_YET, OTHER_KIT.format(task))
-    except MissingError as name:
-        verdict = Verdict(NOT_YET, f"Not yet: `{name}` has no value. Run the cells above first.")
+    except MissingError as why:
+        verdict = Verdict(NOT_YET, str(why))
     except KitError as error:
         verdict = Verdict(NOT_YET, f"Not yet: {error.cause} {error.advice}")
     except Exception:  # whatever a learner has put in the place of what a lesson needs
@@ -56,10 +56,8 @@ def _judge(task: str, words: dict, names: Names) -> Verdict:
     number, _, name = task.partition("-")
     lesson = importlib.import_module(f"kit.lesson.lesson_{number}")
     variable = words.get("name")
-    if variable and variable not in names:
-        return Verdict(NOT_YET, f"Not answered yet: write your answer in the place of the dots, `{variable} = ...`")
-    truth = lesson.TRUTHS[name](names)
     given = getattr(names, variable) if variable else True
+    truth = lesson.TRUTHS[name](names)
     if type(given) is not type(truth):
         example = words.get("answers", [truth])[0]
         kind = KINDS.get(type(truth), type(truth).__name__).format(example)

@@ -24,6 +24,8 @@ def student_edition(source: NotebookNode) -> NotebookNode:
         if SOLUTION in cell.metadata.get("tags", []):
             cell.source = cell.metadata.kit.stub
             cell.metadata = NotebookNode()
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("](../", "](")  # it lies one folder higher
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return lesson

@@ -5,7 +5,6 @@ import math
 from kit.board.connection import connect
 from kit.errors import TableError
 from kit.image.app_image import AppImage
-from kit.image.otadata import slot_of
 from kit.image.partition import SECTOR
 from kit.image.update_image import build
 from kit.lesson.begin import begin
@@ -26,12 +25,6 @@ def _again(names: Names) -> str:
     return "shorter" if names.board.read(FIRST_SLOT, SECTOR) == names.image.data[:SECTOR] else "the same"
 
 
-def _slot_of_the_program(names: Names) -> str:
-    records = names.board.otadata()
-    seq = 1 if records.active is None else records.records[records.active].seq
-    return records.slots[slot_of(seq, len(records.slots))]
-
-
 def _guards(image: object) -> list[bool]:
     image = image if isinstance(image, AppImage) else AppImage.read(bytes(image))
     return [image.checksum_ok, bool(image.hash_ok), bool(image.application_ok)]
@@ -40,7 +33,7 @@ def _guards(image: object) -> list[bool]:
 TRUTHS = {
     "seconds": _seconds,
     "again": _again,
-    "third": _slot_of_the_program,
+    "third": lambda names: names.board.otadata().slot or "ota_0",  # a blank otadata starts the first one
     "text": lambda names: AppImage.read(names.image).descriptor.project,
     "guards": lambda names: _guards(names.damaged).count(False),
     "missing": lambda names: names.image.size - 1280 * KIB,

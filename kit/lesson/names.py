@@ -4,7 +4,7 @@ import sys
 
 
 class MissingError(LookupError):
-    """A name that a lesson needs is not there, or has no value yet."""
+    """A name that a lesson needs has no value, or dots in its place."""
 
 
 class Names:
@@ -17,12 +17,11 @@ class Names:
 
     def __getattr__(self, name: str) -> object:
         """Raises MissingError."""
-        if self._names.get(name, ...) is ...:
-            raise MissingError(name)
+        if name not in self._names:
+            raise MissingError(f"Not yet: `{name}` has no value. Run the cells above first.")
+        if self._names[name] is ...:
+            raise MissingError(f"Not answered yet: write your answer in the place of the dots, `{name} = ...`")
         return self._names[name]
 
     def __setattr__(self, name: str, value: object) -> None:
         self._names[name] = value
-
-    def __contains__(self, name: str) -> bool:
-        return self._names.get(name, ...) is not ...
