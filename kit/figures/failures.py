@@ -23,7 +23,9 @@ def outcome_gallery(outcomes: Sequence[tuple[str, str, str, float]], virtual: bo
     """Draw a row for each failure: its name, what came of it, what ran afterwards, and the seconds until then."""
     height = 1.5 + 0.4 * len(outcomes)
     place = {"left": 0.26, "right": 0.97, "top": 1 - 0.8 / height, "bottom": 0.65 / height, "wspace": 0.03}
-    with titled_figure("What came of each failure", virtual, height) as figure:
+    alt = "Each failure, what came of it, which version ran afterwards, and how long it took: "
+    alt += "; ".join(f"{name}, {outcome}, {runs}" for name, outcome, runs, _ in outcomes) + "."
+    with titled_figure("What came of each failure", alt, virtual, height) as figure:
         cells, bars = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2), gridspec_kw=place)
         names, _, _, times = zip(*outcomes, strict=True)
         for row, (_, outcome, runs, seconds) in enumerate(outcomes):
@@ -62,7 +64,9 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
     regions = {region for region, _ in results}
     counts, height = Counter(outcome for _, outcome in results), 1.4 + 0.5 * lines
     place = {"left": 0.06, "right": 0.98, "top": 1 - 0.6 / height, "bottom": 0.8 / height}
-    with titled_figure(f"The power cut at {len(results):,} moments of an update", True, height) as figure:
+    alt = "A strip with one mark for each power cut of an update, coloured by what boots afterwards: "
+    alt += ", ".join(f"{outcome} {count:,} times" for outcome, count in counts.items()) + "."
+    with titled_figure(f"The power cut at {len(results):,} moments of an update", alt, True, height) as figure:
         axes = figure.subplots(gridspec_kw=place)
         axes.imshow(grid, aspect="auto", interpolation="nearest")
         axes.set_yticks([line * LINE + 4 for line in range(lines)], [line * columns + 1 for line in range(lines)])

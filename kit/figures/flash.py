@@ -33,7 +33,9 @@ def flash_map(table: Iterable[Partition], used: Mapping[str, int], virtual: bool
         boxes.append(Partition("not in the table", NOT_IN_TABLE, 0, end, flash - end))
     small = [box for box in boxes if box.end <= flash // 32]  # what cannot be read at the scale of the flash
     zoom = max((box.end for box in small), default=OFFSET)
-    with titled_figure(f"Flash, {_size(flash)}", virtual, 4.1) as figure:
+    alt = f"A map of the flash, {_size(flash)}, with its partitions in their order: "
+    alt += ", ".join(f"{box.label} with {_size(box.size)}" for box in boxes) + "."
+    with titled_figure(f"Flash, {_size(flash)}", alt, virtual, 4.1) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.01, "right": 0.99, "top": 0.88, "bottom": 0.01})
         large = [box for box in boxes if box not in small]
         for row, named, span, y in (boxes, large, range(flash), 0.62), (small, small, range(FLASH_BASE, zoom), 0.0):
@@ -55,7 +57,9 @@ def scheme_map(schemes: Sequence[Scheme], image: int, virtual: bool) -> Figure:
         virtual: say that the image is for a virtual board.
     """
     subject = f"An image of {image:,} bytes in five" if image else "Five"
-    with titled_figure(f"{subject} partition schemes", virtual, 5.8) as figure:
+    alt = "Five maps of the flash below each other, one for each partition scheme, with the image in it: "
+    alt += ", ".join(scheme.name for scheme in schemes) + "."
+    with titled_figure(f"{subject} partition schemes", alt, virtual, 5.8) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.03, "right": 0.97, "top": 0.92, "bottom": 0.15})
         for row, scheme in enumerate(schemes):
             _scheme(axes, scheme, -row)

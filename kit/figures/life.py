@@ -13,10 +13,16 @@ STEPS = [
     ((0.65, 0.42), (0.85, 0.22), RED, (0.64, 0.2), "bootloader, next start:\nnever confirmed"),
 ]
 
+ALT = (
+    "The states of an image and who leads from one to the next. The updater writes NEW. The bootloader makes it "
+    "PENDING_VERIFY and starts it. The program makes that VALID; if it does not, the bootloader makes it ABORTED "
+    "at the next start."
+)
+
 
 def life_of_an_image() -> Figure:
     """Draw the states that otadata has for an image, and who leads from one to the next."""
-    with titled_figure("The life of an image", False, 3.6) as figure:
+    with titled_figure("The life of an image", ALT, False, 3.6) as figure:
         axes = figure.add_axes((0, 0, 1, 0.9))
         for start, end, color, (x, y), text in STEPS:
             arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 2.5, "mutation_scale": 20}

@@ -1,7 +1,10 @@
-"""What every figure has: colours, a title, and whose numbers they are."""
+"""What every figure has: colours, a title, words for who cannot see it, and whose numbers they are."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
+from io import BytesIO
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -14,11 +17,27 @@ KB, MB = 1000, 1000 * 1000  # as speed is counted
 WIDTH = 10.0  # inches
 
 
+class Picture(Figure):
+    """A figure that also says what it shows, in a sentence that is the same in every run."""
+
+    alt = ""
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        file = BytesIO()
+        self.savefig(file, format="png", bbox_inches="tight")
+        data = base64.b64encode(file.getvalue()).decode()
+        return f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{data}">'
+
+
 @contextmanager
-def titled_figure(title: str, virtual: bool, height: float) -> Iterator[Figure]:
-    """A figure with its title, to be drawn in our style."""
+def titled_figure(title: str, alt: str, virtual: bool, height: float) -> Iterator[Figure]:
+    """A figure with its title, to be drawn in our style; `alt` says what it shows, without measured numbers."""
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(WIDTH, height))
+        figure = plt.figure(figsize=(WIDTH, height), FigureClass=Picture)
+        figure.alt = alt + (" The numbers are a virtual board's." if virtual else "")
         figure.text(0.01, 0.98, title, va="top", fontsize=15, fontweight="bold")
         if virtual:
             figure.text(0.99, 0.98, "virtual board", va="top", ha="right", fontsize=13, color="#8A4B00", style="italic")

@@ -16,7 +16,9 @@ def throughput(result: UploadResult) -> Figure:
     written, _, answered, *_ = phases.values()
     # The board's own clock says when it had written all: later than that no sample counts.
     points = list({min(t, written): done for t, _, done, _ in result.samples}.items())
-    with titled_figure(f"{result.version} into {result.slot}: {result.bytes:,} bytes", result.virtual, 5.2) as figure:
+    alt = f"The bytes of {result.version} that the board has written over the seconds, and below it the speed."
+    title = f"{result.version} into {result.slot}: {result.bytes:,} bytes"
+    with titled_figure(title, alt, result.virtual, 5.2) as figure:
         grid = {"left": 0.1, "right": 0.98, "top": 0.84, "bottom": 0.11, "hspace": 0.14}
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2), gridspec_kw=grid)
         _spans(top, phases)
@@ -32,7 +34,8 @@ def throughput(result: UploadResult) -> Figure:
 def compare_links(results: Mapping[str, UploadResult]) -> Figure:
     """Draw the bytes that the board has written over the seconds, side by side for each named upload."""
     virtual = any(result.virtual for result in results.values())
-    with titled_figure("What the link does to an upload", virtual, 3.6) as figure:
+    alt = "The bytes that the board has written over the seconds, one curve for each link: " + ", ".join(results) + "."
+    with titled_figure("What the link does to an upload", alt, virtual, 3.6) as figure:
         place = {"left": 0.08, "right": 0.98, "top": 0.78, "bottom": 0.17, "wspace": 0.08}
         row = figure.subplots(1, len(results), sharex=True, sharey=True, squeeze=False, gridspec_kw=place)[0]
         for axes, (name, result) in zip(row, results.items(), strict=True):
@@ -52,7 +55,8 @@ def retries(result: UploadResult) -> Figure:
     sent = sum(samples[-1][1] for samples in tries)
     count = f"{len(tries)} tries" if result.broken else "1 try"
     title = f"{count}, {sent / MB:,.1f} MB for an image of {result.bytes / MB:,.1f} MB"
-    with titled_figure(title, result.virtual, 3.6) as figure:
+    alt = "The bytes that the board has written over the seconds, try after try; each begins at zero."
+    with titled_figure(title, alt, result.virtual, 3.6) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.08, "right": 0.98, "top": 0.86, "bottom": 0.17})
         start = 0.0
         for number, samples in enumerate(tries, 1):

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 
 import matplotlib.pyplot as plt
 import pytest
@@ -272,3 +274,26 @@ def test_life_of_an_image_says_who_leads_to_each_state():
         assert word in text
     assert "virtual" not in text
     assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("figure", "alt"),
+    [
+        (lambda: flash_map(SEED, {}, False), "A map of the flash, 4 MiB, with its partitions in their order: "),
+        (lambda: flash_map(SEED, {}, True), "The numbers are a virtual board's."),
+        (lambda: life_of_an_image(), "The bootloader makes it PENDING_VERIFY and starts it."),
+        (lambda: heat_strip(CUTS), "old 341 times, new 2 times, broken 1 times."),
+        (lambda: outcome_gallery(OUTCOMES, False), "Dropped link, old version kept, 1.0.0 in ota_0;"),
+    ],
+)
+def test_a_figure_says_what_it_shows(figure: Callable[[], Figure], alt: str):
+    """To who cannot see it, and in a notebook's text; the same whatever was measured."""
+    figure = figure()
+    assert alt in repr(figure)
+    html = figure._repr_html_()
+    assert html.startswith(f'<img alt="{escape(repr(figure))}" src="data:image/png;base64,')
+
+
+def test_no_measured_number_is_in_the_words_of_a_figure():
+    slower = [(*outcome[:3], outcome[3] * 7) for outcome in OUTCOMES]
+    assert repr(outcome_gallery(OUTCOMES, False)) == repr(outcome_gallery(slower, False))
