@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from kit.shown import html_bar
+
 BAR = 30  # characters of the bar on a terminal
 LINE = 79  # one character less than the narrowest terminal, so that no line wraps
 
@@ -14,8 +16,9 @@ View = Callable[[float, str, str], None]  # shows a fraction, a text, and how it
 class Progress(AbstractContextManager):
     """A bar that shows how many of `total` bytes, or other things, are done, and the phase that the work is in.
 
-    Use it as a context manager. It is a widget in Jupyter, one line of stderr on a terminal, and silent elsewhere;
-    nothing goes to stdout. Left without an exception the bar is full, else it stays where it was and turns red.
+    Use it as a context manager. It is a widget in Jupyter, and HTML from its end on; one line of stderr on a terminal;
+    and silent elsewhere. Nothing goes to stdout. Left without an exception the bar is full, else it stays where it was
+    and turns red.
     """
 
     def __init__(self, label: str, total: int, unit: str = "bytes") -> None:
@@ -53,17 +56,31 @@ def _widget(label: str) -> View:
     from IPython.display import display
     from ipywidgets import FloatProgress, HBox, Label
 
-    class Row(HBox):
-        """Its text form, which a notebook keeps, is the same in every run."""
+    class Text:
+        """The text form, which a notebook keeps, is the same in every run, and of the widget and of its end."""
 
         def __repr__(self) -> str:
             return f"[progress bar: {label}]"
 
+    class Row(Text, HBox): ...
+
+    class End(Text):
+        """Of a widget a notebook that is opened again shows nothing: its kernel is gone."""
+
+        def __init__(self, html: str) -> None:
+            self._html = html
+
+        def _repr_html_(self) -> str:
+            return self._html
+
     bar, note = FloatProgress(value=0.0, max=1.0), Label("")
-    display(Row([Label(label), bar, note], layout={"flex_flow": "row wrap"}))  # in a narrow window labels are cut
+    row = Row([Label(label), bar, note], layout={"flex_flow": "row wrap"})  # in a narrow window labels are cut
+    handle = display(row, display_id=True)
 
     def show(fraction: float, text: str, end: str) -> None:
-        bar.value, note.value, bar.bar_style = fraction, text, end
+        bar.value, note.value = fraction, text
+        if end:
+            handle.update(End(html_bar(label, fraction, text, is_good=end == "success")))
 
     return show
 

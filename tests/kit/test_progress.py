@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import nbformat
 import pytest
 
 from kit.progress import LINE, Progress
+from kit.shown import GREEN, RED, html_bar
 
 
 class Terminal(io.StringIO):
@@ -23,11 +25,22 @@ def stopped_clock(monkeypatch):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What a fake kernel displayed, each with its text form at that moment."""
+    """What a fake kernel displayed and put in its place, each with its text form at that moment."""
     shown = []
+
+    def display(what: object, display_id: bool = False) -> SimpleNamespace:
+        shown.append((what, repr(what)))
+        return SimpleNamespace(update=display)
+
     monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=object()))
-    monkeypatch.setattr(IPython.display, "display", lambda widget: shown.append((widget, repr(widget))))
+    monkeypatch.setattr(IPython.display, "display", display)
     return shown
+
+
+def attributes(html: str) -> dict[str, str]:
+    """What a screen reader gets of a bar, how wide it is, and in which colour."""
+    [track, bar] = re.findall(r"<div [^>]*?(?:role=|width: [\d.]+%)[^>]*>", html)
+    return dict(re.findall(r'(\S+)="(.*?)"', track)) | dict(re.findall(r"(width|color): ([^;\"]*)", bar))
 
 
 def test_widget_is_displayed_once_at_zero_and_reaches_its_end(shown, capsys):
@@ -40,10 +53,26 @@ def test_widget_is_displayed_once_at_zero_and_reaches_its_end(shown, capsys):
         assert text.value == "write · 25% · 250 of 1,000 bytes · 0 s"
         bar.update(500)
         assert text.value == "write · 50% · 500 of 1,000 bytes · 0 s"
+        assert len(shown) == 1
     assert gauge.value == gauge.max
-    assert gauge.bar_style == "success"
-    assert len(shown) == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_html_takes_the_place_of_the_widget_when_it_has_ended(shown):
+    with Progress("upload", 1000):
+        pass
+    [(_, text), (end, text_of_end)] = shown
+    assert text == text_of_end == "[progress bar: upload]"
+    found = attributes(end._repr_html_())
+    assert (found["role"], found["aria-label"]) == ("progressbar", "upload")
+    assert [found[f"aria-value{name}"] for name in ("min", "now", "max")] == ["0", "100", "100"]
+    assert (found["width"], found["color"]) == ("100.00%", GREEN)
+    assert end._repr_html_().endswith("<div>100% · 1,000 of 1,000 bytes · 0 s</div></div>")
+
+
+def test_a_label_is_text_and_not_html():
+    assert "<b>" not in html_bar('"<b>', 0.5, "<b>", is_good=True)
+    assert 'aria-label="&quot;&lt;b&gt;"' in html_bar('"<b>', 0.5, "", is_good=True)
 
 
 def test_it_counts_other_things_than_bytes(shown):
@@ -56,16 +85,18 @@ def test_text_form_of_the_widget_does_not_depend_on_the_size(shown):
     for size in (1000, 1_380_352):
         with Progress("upload", size):
             pass
-    assert shown[0][1] == shown[1][1]
+    assert len({text for _, text in shown}) == 1
 
 
-def test_widget_stays_where_an_error_stopped_it(shown):
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_it_stays_where_an_error_stopped_it(shown, error):
     bar = Progress("upload", 1000)
     bar.update(400)
-    bar.__exit__(OSError, OSError("gone"), None)
-    _, gauge, text = shown[0][0].children
-    assert (gauge.value, gauge.bar_style) == (pytest.approx(0.4), "danger")
-    assert text.value == "40% · 400 of 1,000 bytes · 0 s"
+    bar.__exit__(error, error(), None)
+    html = shown[1][0]._repr_html_()
+    found = attributes(html)
+    assert (found["aria-valuenow"], found["width"], found["color"]) == ("40", "40.00%", RED)
+    assert "<div>40% · 400 of 1,000 bytes · 0 s</div>" in html
 
 
 def test_terminal_gets_one_line_on_stderr(monkeypatch, capsys):
@@ -106,15 +137,13 @@ def test_nothing_to_do_is_done(shown):
 
 
 def test_in_a_real_kernel():
-    """A cell shows one widget and one figure, and leaves nothing that differs from run to run."""
+    """A cell shows one bar and one figure, leaves nothing that differs from run to run, and needs no kernel then."""
     bar = "from kit.progress import Progress\nwith Progress('upload', 8) as bar:\n    bar.update(4, 'write')"
     figure = "from kit.image.table import MICROPYTHON_OTA\nMICROPYTHON_OTA.plot()"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (bar, figure)])
     nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
-    [widget], [picture] = (cell.outputs for cell in book.cells)
-    assert "application/vnd.jupyter.widget-view+json" in widget.data
-    assert widget.data["text/plain"] == "[progress bar: upload]"
+    [shown], [picture] = (cell.outputs for cell in book.cells)
+    assert shown.data.keys() == {"text/plain", "text/html"}
+    assert shown.data["text/plain"] == "[progress bar: upload]"
+    assert attributes(shown.data["text/html"])["aria-valuenow"] == "100"
     assert "image/png" in picture.data
-    states = book.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
-    [gauge] = [state["state"] for state in states if state["model_name"] == "FloatProgressModel"]
-    assert gauge["value"] == gauge["max"] == 1

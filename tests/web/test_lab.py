@@ -10,9 +10,13 @@ import pytest
 from nbformat import NotebookNode, v4
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.color import Color
+
+from kit.shown import GREEN, html_bar
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 BROKEN = """\
 from kit.progress import Progress
 
@@ -34,12 +38,18 @@ class Shown(NamedTuple):
 
 def shown(cell: WebElement) -> Shown:
     images = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedImage img")
-    bars = cell.find_elements(By.CSS_SELECTOR, ".widget-hprogress .progress > .progress-bar-success")
+    bars = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedHTML [role=progressbar][aria-valuenow='100'] > div")
     return Shown(
         figures=sum(int(image.get_property("naturalWidth")) > 0 for image in images),
-        full_bars=sum(bar.size["width"] == bar.find_element(By.XPATH, "..").size["width"] > 0 for bar in bars),
+        full_bars=sum(is_full(bar) for bar in bars),
         red=len(cell.find_elements(By.CSS_SELECTOR, RED)),
     )
+
+
+def is_full(bar: WebElement) -> bool:
+    """Tell whether a bar is as wide as its track, and green."""
+    is_green = Color.from_string(bar.value_of_css_property("background-color")).hex == GREEN
+    return is_green and bar.size["width"] == bar.find_element(By.XPATH, "..").size["width"] > 0
 
 
 def promised(cell: NotebookNode) -> Shown:
@@ -83,10 +93,9 @@ def test_a_lesson_runs_from_top_to_bottom(
 def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_until: Callable):
     cells = [v4.new_code_cell(BROKEN, metadata={"tags": ["raises-exception"]}), v4.new_code_cell("1 / 0")]
     cells += [v4.new_code_cell("print('not reached')"), v4.new_markdown_cell("![nothing](nowhere.png)")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     notebook = tmp_path / "lessons" / "broken.ipynb"
     notebook.parent.mkdir()
-    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), notebook)
+    nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), notebook)
     lesson = open_lesson(notebook)
     lesson.run_all()
     wait_until(lambda: lesson.counts() == [1, 2, None, None], 10)  # the count of a cell that failed comes late
@@ -95,3 +104,17 @@ def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_unt
     wait_until(lambda: shown(lesson.cell(1)) == Shown(figures=0, full_bars=0, red=1), 10)
     assert shown(lesson.cell(2)) == Shown(figures=0, full_bars=0, red=0)
     assert "nothing" in lesson.missing_images()[0]
+
+
+def test_a_bar_is_there_in_a_notebook_that_only_was_opened(tmp_path: Path, open_lesson: Callable, wait_until: Callable):
+    """Even in one that JupyterLab does not trust, of whose HTML it keeps what is seen."""
+    html = html_bar("upload", 1, "confirmed", is_good=True)
+    outputs = [v4.new_output("display_data", {"text/html": html, "text/plain": "[progress bar: upload]"})]
+    cells = [v4.new_code_cell("", execution_count=1, outputs=outputs)]
+    notebook = tmp_path / "lessons" / "kept.ipynb"
+    notebook.parent.mkdir()
+    nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), notebook)
+    lesson = open_lesson(notebook)
+    wait_until(lambda: "confirmed" in lesson.cell(0).text, 10)
+    assert "upload" in lesson.cell(0).text
+    assert is_full(lesson.cell(0).find_element(By.CSS_SELECTOR, ".jp-RenderedHTML div div div"))
