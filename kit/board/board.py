@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
 from kit.board.button import Press
-from kit.board.cable import disturbed
+from kit.board.cable import disturbed, refuse_under_upload
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
 from kit.board.installation import store_settings
@@ -26,6 +26,7 @@ from kit.image.table import FLASH_BASE, PartitionTable
 from kit.image.table import OFFSET as TABLE_OFFSET
 from kit.image.update_image import UpdateImage
 from kit.progress import Progress
+from kit.uploads import meet
 
 
 @interruptible
@@ -42,6 +43,8 @@ class Board:
         self.address = address
         self.control = control
         self._url = url
+        if url:
+            meet(url, address)
 
     def __repr__(self) -> str:
         return f"{'virtual board' if self.is_virtual else 'board'} at {self.address}"
@@ -66,7 +69,7 @@ class Board:
             return known
         raise BoardError("The board has not said its address yet.", "Run board.reset(): the boot log names it.")
 
-    def flash(self, image: UpdateImage, *, erase: bool = False, confirm: bool = False) -> None:
+    def flash(self, image: UpdateImage, *, erase: bool = False, confirm: bool = False, force: bool = False) -> None:
         """Write bootloader, partition table, ota_0 and blank otadata over the cable, and start the board.
 
         NVS (settings) and vfs (files) survive. What is there already is left alone.
@@ -75,11 +78,12 @@ class Board:
             image: what kit.build made.
             erase: erase the whole flash first, settings and files with it.
             confirm: needed to erase a real board; a virtual one does without.
+            force: break off an update that comes through the air.
 
         Raises:
             ImageError: no update image, or a stand-in for a real board; nothing was written.
             TableError: the bootloader would refuse its partition table; nothing was written.
-            BoardError: the board is not there, or does not take the data.
+            BoardError: the board is not there, does not take the data, or is being updated.
         """
         self._check(image, erase, confirm)
         table = image.base.table
@@ -90,7 +94,7 @@ class Board:
             (table.slots[0].offset, image.data),
         ]
         with (
-            disturbed(self.address) as port,
+            disturbed(self.address, force) as port,
             Progress("flash", sum(len(data) for _, data in files)) as progress,
             download_mode(port, progress.update) as loader,
         ):
@@ -113,20 +117,22 @@ class Board:
         if erase and not (confirm or self.is_virtual):
             raise BoardError("This would erase all that is on a real board.", "If that is meant, add confirm=True.")
 
-    def erase(self, *, confirm: bool = False) -> None:
+    def erase(self, *, confirm: bool = False, force: bool = False) -> None:
         """Erase the whole flash: programs, settings and files.
 
         Afterwards the chip finds nothing to start, and its ROM says so again and again: board.reset() shows it.
 
         Args:
             confirm: needed to erase a real board; a virtual one does without.
+            force: break off an update that comes through the air.
 
         Raises:
-            BoardError: the board is not there, or it is a real one and confirm is not given; nothing was erased.
+            BoardError: the board is not there, is being updated, or is a real one and confirm is not given; nothing was
+                erased.
         """
         self._check_erase(True, confirm)
         with (
-            disturbed(self.address) as port,
+            disturbed(self.address, force) as port,
             download_mode(port) as loader,
             Progress("erase", loader.flash_size) as progress,
         ):
@@ -168,8 +174,11 @@ class Board:
             mounted = repl.eval("[path for _, path in __import__('vfs').mount()]")
             return Files(dict(repl.sizes("/", mounted)))
 
-    def install(self) -> None:
+    def install(self, *, force: bool = False) -> None:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
+
+        Args:
+            force: break off an update that comes through the air.
 
         Raises:
             SettingsError: a setting for a real board is missing, or the OTA password is no good one.
@@ -177,7 +186,7 @@ class Board:
         """
         store = store_settings(self.is_virtual)
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
-        with self.repl() as repl, Progress("install", sum(map(len, files.values()))) as progress:
+        with self.repl(force=force) as repl, Progress("install", sum(map(len, files.values()))) as progress:
             done = 0
             for name, data in files.items():
                 repl.fs_writefile(name, data, chunk_size=1024)
@@ -185,13 +194,16 @@ class Board:
             repl.exec(store)
 
     @contextmanager
-    def repl(self) -> Iterator[Repl]:
+    def repl(self, *, force: bool = False) -> Iterator[Repl]:
         """Give the raw REPL of a board that was restarted; the board restarts again afterwards.
+
+        Args:
+            force: break off an update that comes through the air.
 
         Raises:
             BoardError: MicroPython does not answer, or vfs is not its own.
         """
-        log = self.reset()
+        log = self.reset(force=force)
         if CORRUPT in log:
             raise BoardError(
                 "The partition vfs holds data that are not MicroPython's, as after another project.",
@@ -199,7 +211,7 @@ class Board:
             )
         if re.search(NO_PROGRAM, log):
             raise BoardError("There is no program on the board.", NOT_FLASHED)
-        with disturbed(self.address) as port, raw_repl(port) as repl:
+        with disturbed(self.address, force) as port, raw_repl(port) as repl:
             yield repl
 
     def ready(self, lesson: int) -> None:
@@ -212,14 +224,18 @@ class Board:
         """
         make_ready(self, lesson)
 
-    def reset(self) -> BootLog:
+    def reset(self, *, force: bool = False) -> BootLog:
         """Restart the board as its EN button does, and return what it prints until it is up.
 
         Over a port without reset lines MicroPython is asked to restart; where it does not answer, press EN.
 
+        Args:
+            force: break off an update that comes through the air.
+
         Raises:
-            BoardError: it prints nothing.
+            BoardError: it prints nothing, or is being updated.
         """
+        refuse_under_upload(self.address, force)
         with open_port(self.address) as port:
             log = restarted(self.address, port)
         if not log:

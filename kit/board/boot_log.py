@@ -6,6 +6,7 @@ import time
 import serial
 
 from kit.board.repl import restart
+from kit.uploads import meet
 
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
 SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by then will not
@@ -45,6 +46,7 @@ def read_boot_log(address: str, port: serial.SerialBase, silence: float | None =
     log = BootLog(_read_until_up(port, silence or SILENCE).decode("utf-8", "replace"))
     if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
         known_urls[address] = found[1]
+        meet(found[1], address)
     return log
 
 

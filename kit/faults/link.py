@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from kit.board.board import Board
 from kit.errors import KitError
 from kit.ota.web import web_address
+from kit.uploads import meet
 
 HOST = "127.0.0.1"
 PIECE = 4096  # bytes passed on at once where the fault asks for nothing else
@@ -59,6 +60,8 @@ class Link:
         self._is_planned = False
         listener = socket.create_server((HOST, 0))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        if isinstance(board, Board):
+            meet(self.url, board.address)
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self._over = asyncio.Event()

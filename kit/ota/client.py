@@ -17,6 +17,7 @@ from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_ru
 from kit.ota.web import JSON, Web
 from kit.progress import Progress
 from kit.settings import ota_password
+from kit.uploads import uploading
 
 if TYPE_CHECKING:
     from kit.image.update_image import UpdateImage
@@ -123,7 +124,8 @@ class OtaClient:
         """Send an update image, and wait until the board has restarted and confirmed it.
 
         The progress bar counts what the board has written to its flash. Log in first. Interrupted, it breaks the upload
-        off, waits until the board is idle, and says what runs.
+        off, waits until the board is idle, and says what runs. Meanwhile no verb of Board, in whatever notebook,
+        restarts the board, unless it is forced.
 
         Args:
             image: what `kit.build` made, a file of it, or its bytes.
@@ -144,7 +146,7 @@ class OtaClient:
             raise log_in()
         old = self.info()
         restart = None
-        with Progress("upload", len(data)) as bar:
+        with uploading(self.url, old.get("ip")), Progress("upload", len(data)) as bar:
             try:
                 taken, tried = send_until_taken(self._web, data, digest_header(data, md5), old, bar, tries)
                 if wait:

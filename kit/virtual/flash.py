@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from kit.lock import lock_file
+
 SECTOR = 4096  # the unit of erase, SPI NOR flash as ESP-IDF drives it (spi_flash SPI_FLASH_SEC_SIZE)
 SIZE = 4 * 1024 * 1024  # an ESP32-WROOM-32 carries 4 MB
 OTHER_SIZES = tuple(SIZE >> n for n in range(1, 5))  # of smaller chips: no file that is still being made
@@ -62,7 +64,10 @@ class Flash:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened without truncating, locked, and only then looked at: another board may be making the same file.
         self._file = path.open("a+b")  # held as long as the board lives
-        lock_file(self._file.fileno())
+        try:
+            lock_file(self._file.fileno())
+        except BlockingIOError as error:
+            raise FlashInUseError("another virtual board holds this flash file") from error
         length = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
         if (
@@ -171,18 +176,3 @@ class Flash:
             before = time.monotonic()
             time.sleep(self._debt)
             self._debt -= time.monotonic() - before  # sleep() overshoots; the next wait gives it back
-
-
-def lock_file(descriptor: int) -> None:
-    """Hold a file for this process alone until it is closed; FlashInUseError when somebody else does."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise FlashInUseError("another virtual board holds this flash file") from error

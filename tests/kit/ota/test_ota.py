@@ -2,6 +2,7 @@ import base64
 import errno
 import hashlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -13,7 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.errors import AddressError, BoardError, ImageError, Interrupted, SettingsError, UpdateError
+from kit.board.board import Board
+from kit.errors import AddressError, BoardError, ImageError, Interrupted, KitError, SettingsError, UpdateError
 from kit.ota.client import OtaClient
 from kit.ota.info import VIRTUAL_CHIP
 from kit.settings import DEMO
@@ -415,6 +417,31 @@ def after(event: threading.Event, method):
         method(handler)
 
     return wrapped
+
+
+def refusal(board: FakeBoard) -> str:
+    """What a verb says that would restart this board over the cable."""
+    with pytest.raises(KitError) as caught:
+        Board("/dev/ttyNothing", url=board.url).reset()
+    return str(caught.value)
+
+
+def test_the_cable_keeps_off_a_board_that_is_updated(board, client):
+    said = []
+    board.after_half = lambda handler: said.append(refusal(board))
+    board.restart = [lambda: said.append(refusal(board)), *into_new_version(board)]
+    client.upload(IMAGE)
+    for text in said:
+        assert f"process {os.getpid()})" in text
+    assert len(said) == 2
+    assert refusal(board).startswith("There is no port")
+
+
+def test_the_cable_may_come_again_after_an_upload_that_failed(board, client):
+    board.refusal = (409, {"error": "UPDATE_ERROR_BUSY", "message": "An update runs.", "advice": "Wait."})
+    with pytest.raises(UpdateError):
+        client.upload(IMAGE)
+    assert refusal(board).startswith("There is no port")
 
 
 def test_new_version_that_rolls_back(board, client):
