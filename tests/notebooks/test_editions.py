@@ -159,3 +159,33 @@ def test_the_first_lesson_begins_soon():
     first = nbformat.read(LESSONS[0], as_version=4).cells
     before = next(number for number, cell in enumerate(first) if cell.cell_type == "code")
     assert sum(words(cell.source) for cell in first[:before]) <= 120
+
+
+def test_both_editions_are_executed_and_written(tmp_path: Path):
+    (tmp_path / "solutions").mkdir()
+    source = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("[next](../02_ota.ipynb)", id="text"),
+            nbformat.v4.new_code_cell("import os\nanswer = os.environ['KIT_BOARD']", id="answer"),
+            nbformat.v4.new_code_cell("answer", id="shown"),
+        ]
+    )
+    source.cells[1].metadata = NotebookNode(tags=["solution", "raises-exception"], kit={"stub": "answer = ..."})
+    nbformat.write(source, tmp_path / "solutions" / "01_flash.ipynb")
+    subprocess.run([sys.executable, "-m", "kit.lesson", str(tmp_path)], check=True, timeout=100)
+    solved, student = (
+        nbformat.read(tmp_path / name, as_version=4) for name in ("solutions/01_flash.ipynb", "01_flash.ipynb")
+    )
+    assert without_outputs(student) == without_outputs(student_edition(solved))
+    assert [cell.source for cell in student.cells] == ["[next](02_ota.ipynb)", "answer = ...", "answer"]
+    for edition, shown in ((solved, "'virtual'"), (student, "Ellipsis")):
+        assert edition.cells[2].outputs[0]["data"]["text/plain"] == shown
+        assert [cell.execution_count for cell in edition.cells[1:]] == [1, 2]
+
+
+def test_a_folder_without_lessons(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "kit.lesson", str(tmp_path)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"There is no lesson in {tmp_path / 'solutions'}. Give the folder notebooks/ of the course.\n"
