@@ -4,6 +4,7 @@ import os
 import struct
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -19,18 +20,18 @@ from .modules import clock, set_clock
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
-# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), without
-# the times, the rest of the first line, and the addresses of a panic, which no code of a chip's has here.
+# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), with the
+# milliseconds since the start, and without the addresses of a panic, which no code of a chip's has here.
 WATCHDOG_BITES = """
-E task_wdt: Task watchdog got triggered.
-E task_wdt:  - mpy_machine_wdt
-E task_wdt: Tasks currently running:
-E task_wdt: CPU 0: IDLE0
-E task_wdt: CPU 1: mp_task
-E task_wdt: Aborting.
+E (%d) task_wdt: Task watchdog got triggered. The following tasks/users did not reset the watchdog in time:
+E (%d) task_wdt:  - mpy_machine_wdt
+E (%d) task_wdt: Tasks currently running:
+E (%d) task_wdt: CPU 0: IDLE0
+E (%d) task_wdt: CPU 1: mp_task
+E (%d) task_wdt: Aborting.
 
 Rebooting...
-""".replace("\n", "\r\n").encode()
+""".replace("\n", "\r\n")
 
 
 class Chip:
@@ -52,6 +53,7 @@ class Chip:
         self._on_pin: dict[int, Callable[[int], None]] = {}  # what is called with the new level
         self._name = self._told = ""
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
+        self._started = time.monotonic()
         self._fed = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, daemon=True)
         self._input, self._output = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -151,7 +153,8 @@ class Chip:
     def _watch(self) -> None:
         while self._fed.wait(self._patience):
             self._fed.clear()
-        self._send_now(frames.SERIAL, WATCHDOG_BITES)
+        ms = int((time.monotonic() - self._started) * 1000)
+        self._send_now(frames.SERIAL, WATCHDOG_BITES.replace("%d", str(ms)).encode())
         self._send_now(frames.RESET, bytes([WDT_RESET]))
 
     def alarm(self, ms: float, again: bool, call: Callable[[], None]) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import sys
@@ -585,7 +586,10 @@ def test_a_timer_that_is_too_fast_leaves_time_for_the_program(raw):
 def test_the_watchdog_bites_whatever_the_program_does(raw, body: str):
     raw.send(f"import asyncio, machine, time\nmachine.WDT(timeout=50)\n{body}".encode() + CTRL_D)
     assert raw.wait_for_reset() == 3
-    raw.until(b"E task_wdt: Task watchdog got triggered.\r\n")
+    said = raw.until(b"did not reset the watchdog in time:\r\n")
+    assert re.search(
+        rb"^E \(\d+\) task_wdt: Task watchdog got triggered\. The following tasks/users ", said, re.MULTILINE
+    )
 
 
 def test_a_watchdog_that_is_fed_does_not_bite(raw):
