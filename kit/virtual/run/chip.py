@@ -20,8 +20,8 @@ from .modules import clock, set_clock
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
-# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), with the
-# milliseconds since the start, and without the addresses of a panic, which no code of a chip's has here.
+# What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), with
+# the milliseconds since the start, and without the addresses of a panic, which no code of a chip's has here.
 WATCHDOG_BITES = """
 E (%d) task_wdt: Task watchdog got triggered. The following tasks/users did not reset the watchdog in time:
 E (%d) task_wdt:  - mpy_machine_wdt
