@@ -32,6 +32,8 @@ More of each: help(kit.connect), or kit.connect? in a notebook.
 
 import importlib
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "connect": "kit.board.connection",
     "find": "kit.board.found",

@@ -17,6 +17,7 @@ from kit.errors import ImageError
 from kit.image.file import read_file
 from kit.image.folder import read_folder, too_large
 from kit.image.partition import SECTOR
+from kit.origin import origin
 
 BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
@@ -33,10 +34,8 @@ IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
 
 def firmware_dir() -> Path:
-    """Return the folder with what runs on the board: `firmware` of a checkout, or what travels in the wheel."""
-    package = Path(__file__).parents[1]
-    bundled = package / "_firmware"
-    return bundled if bundled.is_dir() else package.parent / "firmware"
+    """Return the folder with what runs on the board."""
+    return origin() / "firmware"
 
 
 def new_app(folder: str | Path) -> Path:

@@ -91,7 +91,7 @@ def is_allowed(arrow: Arrow) -> bool:
 def modules() -> dict[str, str]:
     """The source of each module, by its name."""
     paths = {path.relative_to(KIT.parent).with_suffix(""): path for path in KIT.rglob("*.py")}
-    paths = {path: file for path, file in paths.items() if path.parts[1] != "_firmware"}
+    paths = {path: file for path, file in paths.items() if path.parts[1] != "_files"}
     return {".".join(path.parts).removesuffix(".__init__"): file.read_text("utf-8") for path, file in paths.items()}
 
 
