@@ -34,13 +34,17 @@ def save(path: str | Path, data: bytes) -> Path:
         ImageError: it cannot be written there.
     """
     try:
-        path = Path(path)
-        draft = path.with_name(path.name + ".part")  # a disk that is full must not cost the file that was there
-        try:
-            draft.write_bytes(data)
-            return draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        return write_whole(Path(path), data)
     except (OSError, TypeError, ValueError) as error:  # ValueError: no name at all, or one with a NUL
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path} cannot be written: {reason}.", "Choose another file.") from None
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file, or leave the one that was there, as when the disk is full."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")  # another process may write it too
+    try:
+        draft.write_bytes(data)
+        return draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
