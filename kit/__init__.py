@@ -19,7 +19,8 @@ The flash:
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 
-A lesson:
+The lessons:
+    lessons          see what there is, and what is done
     check            compare an answer with what the board says
     resume           bring board and notebook to where a part of a lesson starts
 
@@ -48,6 +49,7 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",
     "faults": "kit.faults",

@@ -40,4 +40,5 @@ def html_bar(label: str, fraction: float, text: str, *, is_good: bool) -> str:
 
 
 def _cell(tag: str, cell: object) -> str:
-    return f'<{tag} style="text-align: left">{escape(str(cell))}</{tag}>'
+    html = cell._repr_html_() if hasattr(cell, "_repr_html_") else escape(str(cell))
+    return f'<{tag} style="text-align: left">{html}</{tag}>'

@@ -14,7 +14,7 @@ from selenium.webdriver.support.color import Color
 
 from kit.shown import GREEN, html_bar
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0[1-9]_*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 BROKEN = """\
