@@ -1,4 +1,4 @@
-# `make lab` opens the lessons, `make test` runs every test. PYTHON=python3.12 chooses an interpreter.
+# `make lab` opens the lessons in my_lessons, `make test` runs every test. PYTHON=python3.12 chooses an interpreter.
 PYTHON ?= python3
 VENV := .venv
 # Jupyter refuses to run as root (containers, CI) unless told.
@@ -7,7 +7,8 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: lab test clean
 
 lab: $(VENV)/lab.stamp
-	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) notebooks/01_flash.ipynb
+	$(VENV)/bin/python -m kit lessons my_lessons
+	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) --notebook-dir=my_lessons my_lessons/00_start.ipynb
 
 test: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check

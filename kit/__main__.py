@@ -1,16 +1,17 @@
-"""`python -m kit`: update images, and what is needed to flash them by hand, from the command line."""
+"""`python -m kit`: update images, what is needed to flash them by hand, and the lessons, from the command line."""
 
 import argparse
 import sys
 
+import kit
 from kit.errors import KitError
 from kit.image.file import save
-from kit.image.release import base_image
-from kit.image.update_image import build
+from kit.lesson.folder import lay_out
 
 EXAMPLES = """examples:
   python -m kit build 1.1.0 --app my_app -o update-1.1.0.bin
-  python -m kit base -o base.bin"""
+  python -m kit base -o base.bin
+  python -m kit lessons my_lessons"""
 
 
 def main() -> None:
@@ -23,6 +24,9 @@ def main() -> None:
     base = commands.add_parser("base", help="write what stands before the slots; by cable it goes to 0x1000")
     for command in (update, base):
         command.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it")
+    lessons = commands.add_parser("lessons", help="lay out the lessons in a folder, or bring them up to date there")
+    lessons.add_argument("folder", metavar="DIR", help="your folder; what you changed in it stays")
+    lessons.add_argument("--solved", action="store_true", help="the solutions too")
     try:
         print(_run(parser.parse_args()))
     except KitError as error:
@@ -30,11 +34,13 @@ def main() -> None:
 
 
 def _run(arguments: argparse.Namespace) -> str:
+    if arguments.command == "lessons":
+        return str(lay_out(arguments.folder, arguments.solved))
     if arguments.command == "build":
-        image = build(arguments.version, app=arguments.app)
+        image = kit.build(arguments.version, app=arguments.app)
         image.save(arguments.output)
         return repr(image)
-    base = base_image()
+    base = kit.base_image()
     save(arguments.output, base.before_slots())
     return f"bootloader and partition table of {base.name}"
 

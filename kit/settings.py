@@ -79,7 +79,7 @@ def _problem(found: dict[str, object]) -> tuple[str, str] | None:
             return f"{variable} is not UTF-8.", f"Set it in a terminal that uses UTF-8, or write it into {FILE}."
     if missing := [f"{PLACES[name][3]} ({PLACES[name][0]})" for name, value in found.items() if value is None]:
         cause = f"A real board needs settings that are not set: {', '.join(missing)}."
-        return cause, f"Copy lab.example.toml to {FILE} and fill it in, or set the environment variables."
+        return cause, f"Fill in {FILE}, a copy of lab.example.toml, or set the environment variables."
 
 
 def hash_password(password: str, salt: bytes) -> bytes:

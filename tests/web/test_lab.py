@@ -14,6 +14,9 @@ from selenium.webdriver.support.color import Color
 
 from kit.shown import GREEN, html_bar
 
+from kit.lesson.folder import lay_out
+from kit.lesson.lessons import START
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0[1-9]_*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -88,6 +91,25 @@ def test_a_lesson_runs_from_top_to_bottom(
     assert [lesson.counts()[index] for index in code] == list(range(1, len(code) + 1))
     running = " ".join(started().values())  # all of this has to be gone when the test has ended
     assert all(name in running for name in ("jupyter-lab", "ipykernel_launcher", "kit.virtual", "chromedriver"))
+
+
+def test_the_start_page_leads_on(tmp_path: Path, open_lesson: Callable, wait_until: Callable, screenshots: Path | None):
+    lay_out(tmp_path / "my_lessons")
+    page = open_lesson(tmp_path / "my_lessons" / START)
+    page.run_all()
+    wait_until(lambda: page.counts() == [None, 1, None])
+    if screenshots:
+        page.save_pages(screenshots, "00_start")
+
+    def shows(path: str) -> bool:
+        return page.js("return jupyterapp.shell.currentWidget.context?.path") == path
+
+    for cell, link, path in ((1, "01 · ", "01_flash.ipynb"), (2, "trouble", "docs/troubleshooting.md")):
+        page.js("jupyterapp.commands.execute('docmanager:open', {path: arguments[0]})", START)
+        wait_until(lambda: shows(START))
+        wait_until(lambda cell=cell, link=link: page.cell(cell).find_elements(By.PARTIAL_LINK_TEXT, link))
+        page.cell(cell).find_element(By.PARTIAL_LINK_TEXT, link).click()
+        wait_until(lambda path=path: shows(path))
 
 
 def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_until: Callable):
