@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from kit.errors import KitError
 from kit.lesson.names import MissingError, Names
+from kit.lesson.progress import note
 from kit.lesson.verdict import NOT_YET, RIGHT, WRONG, Verdict
 
 LESSONS = 4
@@ -39,6 +40,8 @@ def check(task: str, names: dict[str, object] | None = None) -> Verdict:
         verdict = Verdict(NOT_YET, f"Not yet: {error.cause} {error.advice}")
     except Exception:  # whatever a learner has put in the place of what a lesson needs
         verdict = Verdict(NOT_YET, f"Not yet: {LOST}")
+    if verdict.state != NOT_YET:
+        note(task, verdict.state)
     return verdict
 
 

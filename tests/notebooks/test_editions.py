@@ -66,7 +66,7 @@ def parts(notebook: NotebookNode) -> list[list[str]]:
 
 
 def test_the_lessons_are_here():
-    assert [path.name for path in LESSONS] == sorted(path.name for path in FOLDER.glob("*.ipynb"))
+    assert [path.name for path in LESSONS] == sorted(path.name for path in FOLDER.glob("0[1-9]_*.ipynb"))
 
 
 def test_the_students_edition_is_what_is_made_now(path: Path, source: NotebookNode):

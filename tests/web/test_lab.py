@@ -12,10 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.color import Color
 
-from kit.shown import GREEN, html_bar
-
 from kit.lesson.folder import lay_out
 from kit.lesson.lessons import START
+from kit.shown import GREEN, html_bar
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0[1-9]_*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too

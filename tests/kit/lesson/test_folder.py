@@ -16,7 +16,7 @@ from kit.lesson import folder
 from kit.lesson.folder import lay_out
 from kit.lesson.progress import RECORD
 
-LINK = re.compile(r'(?:]\(|(?:href|src)=")(?!https?:|#)([^)#"\s]+)')
+LINK = re.compile(r'(?:]\(|(?:href|src)=")(?!https?:|data:|#)([^)#"\s]+)')
 STUDENTS = {"00_start.ipynb", "01_flash.ipynb", "02_ota.ipynb", "docs/help.md", "images/wires.svg"}
 STUDENTS |= {".gitignore", "lab.example.toml", "lab.toml", RECORD}
 TEACHERS = {"docs/teaching.md", "solutions/02_ota.ipynb"}
