@@ -11,7 +11,8 @@ from kit.lesson.folder import lay_out
 EXAMPLES = """examples:
   python -m kit build 1.1.0 --app my_app -o update-1.1.0.bin
   python -m kit base -o base.bin
-  python -m kit lessons my_lessons"""
+  python -m kit lessons my_lessons
+  python -m kit offline room"""
 
 
 def main() -> None:
@@ -27,6 +28,8 @@ def main() -> None:
     lessons = commands.add_parser("lessons", help="lay out the lessons in a folder, or bring them up to date there")
     lessons.add_argument("folder", metavar="DIR", help="your folder; what you changed in it stays")
     lessons.add_argument("--solved", action="store_true", help="the solutions too")
+    offline = commands.add_parser("offline", help="gather all that a room without the internet needs, in a folder")
+    offline.add_argument("folder", metavar="DIR", help="where; about 100 MB")
     try:
         print(_run(parser.parse_args()))
     except KitError as error:
@@ -36,6 +39,10 @@ def main() -> None:
 def _run(arguments: argparse.Namespace) -> str:
     if arguments.command == "lessons":
         return str(lay_out(arguments.folder, arguments.solved))
+    if arguments.command == "offline":
+        from kit.lesson.offline import gather  # `lessons` works without what this one needs
+
+        return gather(arguments.folder)
     if arguments.command == "build":
         image = kit.build(arguments.version, app=arguments.app)
         image.save(arguments.output)

@@ -42,10 +42,10 @@ def base_image(board: Board | None = None, file: str | Path | None = None) -> Ba
         return BaseImage.from_firmware_bin(read_file(file), Path(file).name)
     if is_virtual(board):
         return image_set()
-    return BaseImage.from_firmware_bin(_download().read_bytes(), RELEASE)
+    return BaseImage.from_firmware_bin(download_release().read_bytes(), RELEASE)
 
 
-def _download() -> Path:
+def download_release() -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # else it tells where its files are

@@ -82,4 +82,4 @@ def test_the_command_line_shows_an_example_of_each_command():
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     commands = re.findall(r"^ {4}(\w+) ", text, re.MULTILINE)
     assert re.findall(r"^  python -m kit (\w+) ", text, re.MULTILINE) == commands
-    assert len(commands) == 3
+    assert len(commands) == 4
