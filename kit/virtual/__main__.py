@@ -15,7 +15,7 @@ from kit.virtual.chip import Chip
 from kit.virtual.control import Control, register, register_path
 from kit.virtual.flash import Flash, FlashInUseError
 from kit.virtual.mac import mac_of
-from kit.virtual.ports import HOST
+from kit.virtual.ports import HOST, keep_ports, last_ports
 
 IN_USE = 3  # exit code; kit.connect reads it
 LOOK = 1.0  # s; Python handles a signal in this thread only, which may sleep while another one has taken it
@@ -78,8 +78,9 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         sys.exit(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).")
+    last = [0 if port in (options.serial, options.http) else port for port in last_ports(flash_file)]
     try:
-        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host)
+        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host, last[:2])
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         "pins": chip.look,
         "press": chip.press,
     }
-    control = Control(lambda: options.leased and ended.put(True), commands)
+    control = Control(lambda: options.leased and ended.put(True), commands, last[2])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.put(True))
     chip.start()
@@ -101,9 +102,11 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     try:
         register(flash_file, addresses)
     except OSError as error:
+        control.stop()
         chip.stop()
         flash.close()
         sys.exit(f"{register_path(flash_file)} cannot be written: {error.strerror}. Make room there.")
+    keep_ports(flash_file, chip.uart.port, chip.http, control.server_port)
     for name, address in addresses.items():
         print(f"{name}: {address}")
     sys.stdout.flush()
@@ -112,8 +115,9 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
             ended.get(timeout=LOOK)
             break
     register_path(flash_file).unlink(missing_ok=True)
+    control.stop()
     chip.stop()
-    flash.close()
+    flash.close()  # last: the next board may start now, and finds its ports free
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce
 from operator import xor
 from pathlib import Path
@@ -64,6 +64,7 @@ class Chip:
         serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
         mac: 6 bytes, its address.
         hosts: more names by which clients ask for it.
+        last: the ports that both had before, taken where they are free and no other ones are asked for.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Chip:
         http: int = 0,
         mac: bytes = MAC,
         hosts: Collection[str] = (),
+        last: Sequence[int] = (0, 0),
     ) -> None:
         self.flash, self.wifi, self.mac, self.hosts = flash, wifi, mac, hosts
         flash.on_cut = partial(self._soon, self._halt)
-        self._http_reserved, self.http = reserve(http)
-        self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace)
+        self._http_reserved, self.http = reserve(http, last[1])
+        self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace, last[0])
         self.pins, self.names = Pins(), Names(self._print)
         self._loop = asyncio.new_event_loop()
         self._busy = threading.Lock()  # an event happens

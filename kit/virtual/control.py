@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from kit.virtual.ports import HOST
+from kit.virtual.ports import HOST, reserve
 
 UNUSED_GRACE = 2.0  # s; a kernel that is restarted asks for its board again within this time
+POLL = 0.05  # s; as long as `stop` may take
 
 
 class Control(ThreadingHTTPServer):
@@ -28,10 +29,14 @@ class Control(ThreadingHTTPServer):
     Args:
         on_unused: called when the last lease has ended.
         commands: functions by name. A ValueError is answered as such.
+        last: the TCP port that it had before, taken where it is free.
     """
 
-    def __init__(self, on_unused: Callable[[], None], commands: Mapping[str, Callable[..., object]]) -> None:
-        super().__init__((HOST, 0), Request)
+    def __init__(
+        self, on_unused: Callable[[], None], commands: Mapping[str, Callable[..., object]], last: int = 0
+    ) -> None:
+        self._reserved, port = reserve(0, last)
+        super().__init__((HOST, port), Request)
         self.commands = commands
         self.key = secrets.token_urlsafe(16)
         self.url = f"http://{HOST}:{self.server_port}/{self.key}"
@@ -39,7 +44,13 @@ class Control(ThreadingHTTPServer):
         self._leases = 0
         self._closed = False
         self._changed = threading.Condition()
-        threading.Thread(target=self.serve_forever, name="control", daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[POLL], name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take no more requests, and give the port back."""
+        self.shutdown()
+        self.server_close()
+        self._reserved.close()
 
     def lease(self, request: Request) -> None:
         """Count somebody as a user until the connection ends."""

@@ -87,19 +87,25 @@ class Uart:
         port: TCP port, 0 lets the system choose.
         on_data, on_lines: take what the host sends, and its DTR and RTS.
         pace: 1 waits as long as the bytes take on a wire, 0 does not wait.
+        last: the port that it had before, taken where it is free and no other one is asked for.
 
     Attributes:
         speed: the chip's side, in baud; None takes the host's, as the ROM loader does.
     """
 
     def __init__(
-        self, port: int, on_data: Callable[[bytes], None], on_lines: Callable[[bool, bool], None], pace: float = 0
+        self,
+        port: int,
+        on_data: Callable[[bytes], None],
+        on_lines: Callable[[bool, bool], None],
+        pace: float = 0,
+        last: int = 0,
     ) -> None:
         self._pace, self.speed = pace, SPEED
         self._host_speed = SPEED
         self._idle = 0.0  # s that the wire has had while the chip was at work on what came before
         self._on_data, self._on_lines = on_data, on_lines
-        self._reserved, self.port = reserve(port)
+        self._reserved, self.port = reserve(port, last)
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
         self._listener = socket.create_server((HOST, self.port), backlog=1)
