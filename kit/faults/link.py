@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from kit.board.board import Board
 from kit.errors import KitError
 from kit.ota.web import web_address
+from kit.peers import is_own
 from kit.uploads import meet
 
 HOST = "127.0.0.1"
@@ -140,6 +141,9 @@ class Link:
         listener.setblocking(False)
         while True:
             client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            if not is_own(client):  # or another user would come past the check of a virtual board
+                client.close()
+                continue
             self._relays.add(relay := asyncio.create_task(self._relay(client)))
             relay.add_done_callback(self._relays.discard)
 
@@ -165,11 +169,14 @@ class Link:
                 upload = asyncio.create_task(_pass(here, board, fault))
                 try:
                     await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)
-                    if fault.is_silent and fault.has_happened:
+                    if fault.has_happened and fault.end < sys.maxsize:
                         answer.cancel()
                         await asyncio.wait([answer])
+                        if not fault.is_silent:
+                            client.close()
+                            board.write_eof()  # a virtual board asks whose the other end is: it must not be gone
                         await there.read()  # until the board hangs up
-                    elif fault.end == sys.maxsize or not fault.has_happened:
+                    else:
                         await answer
                 finally:  # asyncio itself would forget them while they wait
                     for task in (answer, upload):

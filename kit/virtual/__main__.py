@@ -10,11 +10,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
+from kit.peers import say_where_unchecked
 from kit.settings import DEMO
 from kit.virtual.chip import Chip
 from kit.virtual.control import Control, register, register_path
 from kit.virtual.flash import Flash, FlashInUseError
-from kit.virtual.mac import mac_of
+from kit.virtual.mac import OWN_FILE, mac_of
 from kit.virtual.ports import HOST, keep_ports, last_ports
 
 IN_USE = 3  # exit code; kit.connect reads it
@@ -70,6 +71,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace, flash_file: Path) -> None:
+    os.umask(0o077)  # what the board makes, and the folder of its flash, are for this user only
     try:
         flash = Flash(flash_file, options.pace)
     except FlashInUseError:
@@ -78,6 +80,8 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         sys.exit(f"{flash_file} cannot be a flash: {reason}. Name another file (KIT_FLASH).")
+    keep_private(flash_file)
+    say_where_unchecked()
     last = [0 if port in (options.serial, options.http) else port for port in last_ports(flash_file)]
     try:
         chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host, last[:2])
@@ -118,6 +122,14 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     control.stop()
     chip.stop()
     flash.close()  # last: the next board may start now, and finds its ports free
+
+
+def keep_private(flash_file: Path) -> None:
+    """Close to other users what was made before, or by somebody else's hand; a folder only if it is the kit's own."""
+    with contextlib.suppress(OSError):
+        flash_file.chmod(0o600)
+        if flash_file == OWN_FILE:
+            flash_file.parent.chmod(0o700)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from kit.peers import is_own
 from kit.virtual.ports import HOST, reserve
 
 UNUSED_GRACE = 2.0  # s; a kernel that is restarted asks for its board again within this time
@@ -51,6 +52,10 @@ class Control(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
         self._reserved.close()
+
+    def verify_request(self, request: socket.socket, client_address: tuple[str, int]) -> bool:
+        """Let in this user only."""
+        return is_own(request)
 
     def lease(self, request: Request) -> None:
         """Count somebody as a user until the connection ends."""

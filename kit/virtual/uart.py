@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from kit.peers import is_own
 from kit.virtual.ports import HOST, reserve
 
 # Telnet (RFC 854) and COM port control (RFC 2217).
@@ -81,7 +82,7 @@ class Telnet:
 class Uart:
     """Serves one client; bytes that the chip sends while nobody listens are lost, as on a wire.
 
-    While a client is there, others are refused at once: the port does not listen.
+    While a client is there, others are refused at once: the port does not listen. Other users are hung up on.
 
     Args:
         port: TCP port, 0 lets the system choose.
@@ -167,6 +168,9 @@ class Uart:
     def _serve(self) -> None:
         while self._waited_for(self._listener):
             client, _ = self._listener.accept()
+            if not is_own(client):
+                client.close()
+                continue
             self._listener.close()
             try:
                 self._talk(client)

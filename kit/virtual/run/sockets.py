@@ -8,6 +8,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 
+from kit.peers import is_own
+
 from .chip import Chip
 from .errors import ENFILE, ERRNO, BoardOSError, board_error, from_host
 from .memory import memory
@@ -98,9 +100,11 @@ class Socket(Stream):
 
     def accept(self) -> tuple[Stream, tuple]:
         connection, address = self._talk("accept")
+        while not is_own(connection):
+            hang_up(connection)
+            connection, address = self._talk("accept")
         if not self.chip.is_online() or len(open_sockets) >= MAX_SOCKETS:
-            connection.setsockopt(host.SOL_SOCKET, host.SO_LINGER, RESET_ON_CLOSE)
-            connection.close()
+            hang_up(connection)
             raise BoardOSError(ENFILE) if self.chip.is_online() else board_error("ECONNABORTED")
         connection.setblocking(True)
         return Socket(accepted=connection), address
@@ -163,6 +167,11 @@ class Socket(Stream):
             return 0
         reads, writes, _ = select.select([number] * bool(wanted & POLLIN), [number] * bool(wanted & POLLOUT), [], 0)
         return POLLIN * len(reads) | POLLOUT * len(writes)
+
+
+def hang_up(connection: host.socket) -> None:
+    connection.setsockopt(host.SOL_SOCKET, host.SO_LINGER, RESET_ON_CLOSE)
+    connection.close()
 
 
 Socket.__name__, Socket.__module__ = "socket", None
