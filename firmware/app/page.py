@@ -14,7 +14,7 @@ _POLICY = (
 )
 
 _MESSAGE = '<div id="said" role="status" class="{kind}"><strong>{message}</strong> {advice}</div>\n'
-_BACK = '<p><a href="/">Back</a></p>\n'
+_BACK = '<p><a href="./">Back</a></p>\n'
 
 
 def _open(path, mode="r"):

@@ -68,8 +68,8 @@ def cookies(token, mark):
     """Return the cookies of who has logged in.
 
     That of the token has no end: the browser keeps it, so that /progress works until an upload ends. The board knows
-    its time.
+    its time. Without a path they are for the folder of /login, which a proxy may call otherwise.
     """
-    end = "; Path=/; HttpOnly; SameSite=Strict"
+    end = "; HttpOnly; SameSite=Strict"
     found = [f"{name}={token}{end}" for name in auth.COOKIES[:2]]
     return found + [f"{auth.COOKIES[2]}={mark}{end}; Max-Age={_YEAR}"] if mark else found

@@ -6,7 +6,8 @@ from errors import HttpError
 from micropython import const
 from seldom import load
 
-_HEAD = const(4096)  # bytes of it all
+_HEAD = const(4096)  # bytes of it all, but for cookies
+_COOKIES = const(4096)  # bytes of them, most of other pages on the same host, such as a hub's
 _KEPT = const(1024)  # bytes of values that are kept
 _HEADERS = const(32)
 _FIELDS = const(16)  # of a query
@@ -38,6 +39,7 @@ class Request:
         self.gives = {}  # more headers of the answer
         self._wanted = cookies
         self._room = _HEAD
+        self._cookie_room = _COOKIES
         self._kept = _KEPT
 
     async def read(self):
@@ -114,6 +116,8 @@ class Request:
             try:
                 name = str(name, "utf-8").lower()
                 if name == "cookie":
+                    self._room += self._cookie_room
+                    self._cookie_room = 0
                     line = await self._take_cookies(value)
                 elif line.endswith(b"\n"):
                     self._take(name, str(value, "utf-8").strip())

@@ -19,7 +19,7 @@ async def take(request):
     web.restart_soon()
     if web.is_browser(request):
         text = "Version {version} is in {slot}: {bytes} bytes.".format(**result)
-        return load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=/"})
+        return load("page").message(text, "The board restarts into it.", 200, {"Refresh": "15; url=./"})
     return result
 
 

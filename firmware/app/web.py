@@ -105,7 +105,7 @@ async def login(request):
     token = auth.new_token()
     headers = {"Set-Cookie": password.cookies(token, mark)}
     if is_browser(request):
-        headers["Location"] = "/update"
+        headers["Location"] = "update"
         return "", 303, headers
     return {"token": token, "expires_in": auth.LIFETIME, "device": mark}, 200, headers
 

@@ -279,6 +279,18 @@ def test_limits_of_a_head(own) -> None:
     assert status(own, f"{get}Accept: {'x' * 600}\nAuthorization: {'x' * 600}") == 431
 
 
+def test_cookies_of_other_pages_on_the_same_host(own) -> None:
+    """A hub has many; browsers send all of them to a board behind its proxy."""
+    own.log_in(PASSWORD)
+    foreign = "; ".join(f"foreign-{number}={'x' * 500}" for number in range(6))
+    get = "GET /progress HTTP/1.1\nHost: localhost\n"
+    others = f"X-Long: {'x' * 2000}"
+    assert status(own, f"{get}{others}\nCookie: {foreign}; token={own.token}") == 200
+    assert status(own, f"{get}Cookie: {foreign}\nCookie: token={own.token}\n{others}") == 200
+    assert error(own, f"{get}{others}\nCookie: {foreign}; {foreign}") == (431, "HEAD_TOO_LARGE")
+    assert error(own, f"{get}Cookie: a=b\n{others}\nCookie: {foreign}\nCookie: {foreign}") == (431, "HEAD_TOO_LARGE")
+
+
 @pytest.mark.parametrize("line", [" folded: 1", "\tfolded", "no colon", ": no name", "Na me: 1", "Name : 1"])
 def test_lines_without_a_name(line: str, own) -> None:
     assert status(own, f"GET /info HTTP/1.1\nHost: localhost\n{line}") == 400

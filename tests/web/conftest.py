@@ -24,6 +24,11 @@ OPTIONS = [
 ]
 LAB = ["lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--expose-app-in-browser"]
 NO_LESSON = shutil.ignore_patterns("my_app*", "conftest.py", "__pycache__", ".ipynb_checkpoints")
+# Older releases of jupyter-server-proxy give up after 20 s, newer ones after 300 s.
+PATIENCE = """\
+from jupyter_server_proxy.handlers import ProxyHandler
+ProxyHandler.proxy_request_options = lambda self: {{"follow_redirects": False, "request_timeout": {}}}
+"""
 TOKEN = "on-loopback-for-one-test"
 # Without this choice JupyterLab asks in a pop-up whether it may fetch news.
 NEWS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -124,14 +129,16 @@ def environment(home: Path, pace: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, variables: dict[str, str], wait_until: Callable[..., None]) -> Iterator[str]:
+def jupyterlab(
+    folder: Path, variables: dict[str, str], wait_until: Callable[..., None], *options: str
+) -> Iterator[str]:
     """Run JupyterLab in `folder`; its URL."""
     runtime = Path(variables["JUPYTER_RUNTIME_DIR"])
     news = Path(variables["JUPYTER_CONFIG_DIR"], NEWS)
-    news.parent.mkdir(parents=True)
+    news.parent.mkdir(parents=True, exist_ok=True)
     news.write_text('{"fetchNews": "false"}')
     log = runtime.with_name("lab.log")
-    command = [Path(sys.executable).with_name("jupyter"), *LAB]
+    command = [Path(sys.executable).with_name("jupyter"), *LAB, *options]
     with log.open("w") as output, subprocess.Popen(command, cwd=folder, env=variables, stderr=output) as process:
         try:
             wait_until(lambda: process.poll() is not None or url(runtime))
@@ -207,6 +214,22 @@ def started(home: Path, wait_until: Callable) -> Iterator[Callable[[], dict[psut
     for process in left:
         process.kill()
     assert not left
+
+
+@pytest.fixture
+def open_hub(home: Path, started: Callable, wait_until: Callable) -> Iterator[Callable[[int], tuple[str, str]]]:
+    """Function that runs a server as a hub's user has it, whose proxy gives up after so many seconds; URL and token."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(patience: int) -> tuple[str, str]:
+            variables = environment(home, "0")
+            config = Path(variables["JUPYTER_CONFIG_DIR"], "jupyter_server_config.py")
+            config.parent.mkdir()
+            config.write_text(PATIENCE.format(patience))
+            server = jupyterlab(home, variables, wait_until, "--ServerApp.base_url=/user/ada/")
+            return stack.enter_context(server), TOKEN
+
+        yield opened
 
 
 @pytest.fixture

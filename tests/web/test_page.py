@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -564,3 +564,28 @@ def test_colour_of_the_heading(page: Page, untouched: Virtual):
     colour = (ROOT / "firmware/app/page.py").read_text().partition('COLOUR = "#')[2][:6]
     shown = "rgb({}, {}, {})".format(*bytes.fromhex(colour))
     assert page.js("return getComputedStyle(document.querySelector('h1')).backgroundColor") == shown
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("pace", "patience"), [(0, 60), (1, 10)])  # 10 s are less than an upload takes
+def test_an_update_through_the_proxy_of_a_hub(page: Page, start, good: Path, open_hub, pace: float, patience: int):
+    """jupyter-server-proxy as a hub's user has it; where it gives up, the page goes on."""
+    board = start(pace)
+    hub, token = open_hub(patience)
+    page.driver.get(f"{hub}lab?token={token}")
+    for number in range(6):
+        page.driver.add_cookie({"name": f"foreign-{number}", "value": "x" * 500})
+    proxied = replace(board, http=f"{hub}proxy/{board.http.rpartition(':')[2]}")
+    page.log_in(proxied)
+    assert page.driver.current_url == f"{proxied.http}/update"
+    page.send(good)
+    if pace:
+        page.wait_until(lambda: page.said() == "The connection broke off. Looking for the board.", 100)
+        assert page.find("#run").is_displayed()
+    page.wait_until(lambda: CONFIRMED in page.said(), 200)
+    page.save(f"proxy-{pace}")
+    page.find("#said a").click()
+    page.find("#password")
+    assert page.driver.current_url == f"{proxied.http}/"
+    styles = page.js("return [...document.styleSheets].filter(sheet => sheet.href).map(sheet => sheet.cssRules.length)")
+    assert styles[0] > 10

@@ -21,13 +21,14 @@ let isSending = false;
 
 const isRunning = (progress) => progress?.ok && progress.phase !== "idle";
 
-// Null where no answer comes, as is normal while the board restarts.
+// Null where no answer of the board comes, as is normal while it restarts; a proxy then answers by itself.
 async function ask(path, options = { signal: AbortSignal.timeout(ANSWER) }) {
   try {
     const response = await fetch(path, options);
     const text = await response.text();
     const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
     const { ok, status } = response;
+    if (status >= 500 && !isJson) return null;
     return { ...(isJson ? JSON.parse(text) : { message: text }), ok, status, at: Date.now() / 1000 };
   } catch {
     return null;
@@ -42,7 +43,7 @@ function say(kind, cause, advice = "", link = "") {
   const strong = document.createElement("strong");
   strong.textContent = cause;
   const a = document.createElement("a");
-  a.href = "/";
+  a.href = "./"; // relative, as all addresses here: a proxy may put something in front
   a.textContent = link;
   $("said").className = kind;
   $("said").replaceChildren(strong, ` ${advice} `, ...(link ? [a] : []));
@@ -124,7 +125,7 @@ async function look() {
   $("older").hidden = true;
   $("said").replaceChildren();
   if (!file) return;
-  const info = await ask("/info");
+  const info = await ask("info");
   if (file !== $("file").files[0]) return; // another one was chosen meanwhile
   if (!info?.ok) return stop("The board does not answer.", "Check its power and its Wi-Fi, and try again.");
   const found = await judge(file, info);
@@ -139,7 +140,7 @@ async function watch(sending, giveUp, silence = SILENCE) {
   let isOver = false;
   sending.then(() => (isOver = true));
   for (let heard = Date.now(); !isOver; await Promise.race([sending, sleep(POLL)])) {
-    const progress = await ask("/progress");
+    const progress = await ask("progress");
     if (isOver) break;
     if (isRunning(progress)) {
       heard = Date.now();
@@ -152,14 +153,14 @@ async function watch(sending, giveUp, silence = SILENCE) {
 // Look at the board until it is known how an update has ended. `before`: GET /info of when it ran.
 async function follow(before, patience = PATIENCE) {
   for (let end = Date.now() + patience; Date.now() < end; await sleep(POLL)) {
-    const info = await ask("/info");
+    const info = await ask("info");
     if (!info?.ok) continue;
     end = Date.now() + patience;
     if (info.running === before.next) {
       if (arrive(info)) return;
       continue;
     }
-    const progress = await ask("/progress");
+    const progress = await ask("progress");
     if (isRunning(progress)) draw(progress);
     else if (progress) return fail(info, before, progress);
   }
@@ -201,7 +202,7 @@ async function upload() {
 async function send(file, before) {
   const giveUp = new AbortController();
   isSending = true;
-  const sending = ask($("force").checked ? "/update?force=1" : "/update", {
+  const sending = ask($("force").checked ? "update?force=1" : "update", {
     method: "POST",
     body: file,
     headers: { "Content-Type": "application/octet-stream" },
@@ -255,9 +256,9 @@ function listen() {
 // An update that another tab has sent is shown here too.
 async function start() {
   listen();
-  const progress = await ask("/progress");
+  const progress = await ask("progress");
   if (!isRunning(progress)) return;
-  const before = await ask("/info");
+  const before = await ask("info");
   if (!before?.ok) return;
   begin(progress);
   await follow(before);
