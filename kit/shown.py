@@ -1,9 +1,12 @@
 """How results show themselves in a notebook."""
 
+import os
 from collections.abc import Iterable
 from html import escape
+from urllib.parse import urlsplit
 
 GREEN, RED, TRACK = "#388e3c", "#d32f2f", "#bdbdbd"  # seen on JupyterLab's white and on its black
+LOOPBACK = ("127.0.0.1", "localhost")
 BAR = (
     '<div style="display: flex; flex-wrap: wrap; align-items: center"><div>{label}</div><div role="progressbar" '
     'aria-label="{label}" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent:.0f}" '
@@ -31,6 +34,20 @@ def html_table(rows: Iterable[Iterable[object]], head: Iterable[str] = ()) -> st
     lines = [[_cell("th", cell) for cell in head]] if head else []
     lines += [[_cell("td" if column else "th", cell) for column, cell in enumerate(row)] for row in rows]
     return "<table>" + "".join(f"<tr>{''.join(line)}</tr>" for line in lines) + "</table>"
+
+
+def html_link(url: str, text: str) -> str:
+    """Return a link to a web server, which a new tab opens.
+
+    On a hub a server on loopback is reached through jupyter-server-proxy. KIT_PROXY says where else that is: what
+    stands before the port, such as /proxy, or https://example.org/proxy.
+    """
+    hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    proxy = os.environ.get("KIT_PROXY") or (hub and f"{hub.rstrip('/')}/proxy")
+    parts = urlsplit(url)
+    if proxy and parts.hostname in LOOPBACK:
+        url = f"{proxy.rstrip('/')}/{parts.port or 80}/"
+    return f'<a href="{escape(url)}" target="_blank">{escape(text, quote=False)}</a>'
 
 
 def html_bar(label: str, fraction: float, text: str, *, is_good: bool) -> str:

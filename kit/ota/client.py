@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from html import escape
 from typing import TYPE_CHECKING
 
 from kit.errors import BoardError, Interrupted, interruptible
@@ -17,6 +16,7 @@ from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_ru
 from kit.ota.web import JSON, Web
 from kit.progress import Progress
 from kit.settings import ota_password
+from kit.shown import html_link
 from kit.uploads import uploading
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OtaClient:
         return "the board's web page"
 
     def _repr_html_(self) -> str:
-        return f'<a href="{escape(self.url)}" target="_blank">{self!r}</a>'
+        return html_link(self.url, repr(self))
 
     def info(self) -> Info:
         """Return what the board says of itself.

@@ -58,6 +58,12 @@ def running() -> list[dict[str, str]]:
     return boards
 
 
+def proxies() -> list[str]:
+    """Return the names by which browsers ask for a board on a hub: its proxy passes them on."""
+    places = (os.environ.get(name, "") for name in ("KIT_PROXY", "JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_HOST"))
+    return sorted({name for place in places if (name := urlsplit(place).hostname)})
+
+
 def _lease(file: Path) -> dict[str, str] | None:
     """Take a share in the board that the register names, if it runs."""
     try:
@@ -72,6 +78,7 @@ def _lease(file: Path) -> dict[str, str] | None:
 def _start(file: Path) -> None:
     """Start a board and return when it is ready, or when somebody else turns out to have started it."""
     command = [sys.executable, "-P", "-m", "kit.virtual", "--leased", "--flash", str(file)]
+    command += [f"--host={name}" for name in proxies()]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from selenium.webdriver.support.color import Color
 
 from kit.lesson.folder import lay_out
 from kit.lesson.lessons import START
-from kit.shown import GREEN, html_bar
+from kit.shown import GREEN, html_bar, html_link
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0[1-9]_*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
@@ -127,15 +127,21 @@ def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_unt
     assert "nothing" in lesson.missing_images()[0]
 
 
-def test_a_bar_is_there_in_a_notebook_that_only_was_opened(tmp_path: Path, open_lesson: Callable, wait_until: Callable):
+def test_bar_and_link_are_there_in_a_notebook_that_only_was_opened(
+    tmp_path: Path, open_lesson: Callable, wait_until: Callable, monkeypatch: pytest.MonkeyPatch
+):
     """Even in one that JupyterLab does not trust, of whose HTML it keeps what is seen."""
+    monkeypatch.setenv("KIT_PROXY", "/user/ada/proxy")
     html = html_bar("upload", 1, "confirmed", is_good=True)
-    outputs = [v4.new_output("display_data", {"text/html": html, "text/plain": "[progress bar: upload]"})]
+    link = html_link("http://127.0.0.1:8000", "the board's web page")
+    outputs = [v4.new_output("display_data", {"text/html": text, "text/plain": ""}) for text in (html, link)]
     cells = [v4.new_code_cell("", execution_count=1, outputs=outputs)]
     notebook = tmp_path / "lessons" / "kept.ipynb"
     notebook.parent.mkdir()
     nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), notebook)
     lesson = open_lesson(notebook)
-    wait_until(lambda: "confirmed" in lesson.cell(0).text, 10)
+    wait_until(lambda: "web page" in lesson.cell(0).text, 10)
     assert "upload" in lesson.cell(0).text
     assert is_full(lesson.cell(0).find_element(By.CSS_SELECTOR, ".jp-RenderedHTML div div div"))
+    link = lesson.cell(0).find_element(By.CSS_SELECTOR, ".jp-RenderedHTML a")
+    assert link.get_dom_attribute("href") == "/user/ada/proxy/8000/"

@@ -720,6 +720,25 @@ def test_repr_of_a_client_has_no_token(client, board):
     assert client._repr_html_() == f'<a href="{board.url}" target="_blank">the board\'s web page</a>'
 
 
+@pytest.mark.parametrize(
+    ("variables", "url", "shown"),
+    [
+        ({}, "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}, "http://127.0.0.1:8000", "/user/ada/proxy/8000/"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}, "http://localhost", "/user/ada/proxy/80/"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}, "http://192.168.4.2", "http://192.168.4.2"),
+        ({"KIT_PROXY": "/proxy", "JUPYTERHUB_SERVICE_PREFIX": "/x"}, "http://127.0.0.1:8000", "/proxy/8000/"),
+        ({"KIT_PROXY": "https://hub.example/p/"}, "http://127.0.0.1:8000", "https://hub.example/p/8000/"),
+    ],
+)
+def test_the_link_goes_through_the_proxy_of_a_hub(monkeypatch, variables, url, shown):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = OtaClient(url)
+    assert client.url == url
+    assert client._repr_html_().startswith(f'<a href="{shown}" target="_blank">')
+
+
 @pytest.mark.parametrize("value", [b"x", float("nan"), {"led": {1}}, {("a",): 1}], ids=str)
 def test_settings_that_are_no_json(client, value):
     with pytest.raises(BoardError, match="no JSON"):
