@@ -45,6 +45,27 @@ def test_an_address_as_the_kernel_writes_it():
     assert peers._hex("127.0.0.1", 80) == "0100007F:0050"
 
 
+@pytest.fixture(params=["asked", "by table"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways by which the owner is found: the second one where the kernel answers no question."""
+    if request.param == "by table":
+        monkeypatch.setattr(peers, "asked_owner", lambda *_: None)
+
+
+@linux
+def test_the_kernel_names_the_owner():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+        listener.accept()[0] as connection,
+    ):
+        assert peers.asked_owner(connection.getpeername(), connection.getsockname()) == os.geteuid()
+        client.close()
+        assert peers.asked_owner(connection.getpeername(), connection.getsockname()) is None
+    assert peers.asked_owner(HERE, ("127.0.0.1", 1)) is None
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_this_process_is_let_in(family: socket.AddressFamily):
     if family == socket.AF_INET6 and not socket.has_ipv6:
@@ -57,6 +78,7 @@ def test_this_process_is_let_in(family: socket.AddressFamily):
 
 
 @linux
+@pytest.mark.usefixtures("way")
 def test_a_client_that_has_gone_is_nobodys():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         socket.create_connection(listener.getsockname()).close()
@@ -65,6 +87,7 @@ def test_a_client_that_has_gone_is_nobodys():
 
 
 @linux
+@pytest.mark.usefixtures("way")
 def test_another_user_is_not_let_in(monkeypatch: pytest.MonkeyPatch):
     me = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: me + 1)
@@ -85,6 +108,10 @@ def test_without_a_table_everybody_is_let_in_and_it_says_so(
     monkeypatch.setattr(peers, "TABLES", [tmp_path / "tcp", tmp_path / "tcp6"])
     peers.say_where_unchecked()
     assert "all users of this computer" in capsys.readouterr().err
-    one, other = socket.socketpair()
-    with one, other:
-        assert peers.is_own(one)
+    monkeypatch.setattr(peers, "asked_owner", lambda *_: None)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+    ):
+        assert peers.is_own(connection)

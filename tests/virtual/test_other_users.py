@@ -22,12 +22,12 @@ if sys.argv[1] != "me":
     os.setgid(int(sys.argv[1]))
     os.setuid(int(sys.argv[1]))
 for port, request in zip(sys.argv[2::2], sys.argv[3::2]):
-    with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as client:
-        try:
+    try:
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as client:
             client.sendall(request.encode("latin-1"))
             print(len(client.recv(1)))
-        except ConnectionError:
-            print(0)
+    except ConnectionError:
+        print(0)
 """
 DO_ECHO = "\xff\xfd\x01"  # telnet; it is answered
 
