@@ -17,7 +17,7 @@ from kit.lesson.progress import note
 from kit.lesson.verdict import NOT_YET, RIGHT, WRONG, Verdict
 
 LESSONS = 4
-KINDS = {str: "a text, such as {!r}", int: "a number, such as {!r}", list: "a list, such as {!r}", bytes: "bytes"}
+KINDS = {str: "a text", int: "a number", list: "a list"}
 OTHER_KIT = "There is no check {!r}: this notebook belongs to another version of the kit. `python -m kit lessons`"
 OTHER_KIT += " writes the lessons of this one."
 LOST = "This cannot be looked up. Run this section from its beginning, then this cell again."
@@ -62,8 +62,8 @@ def _judge(task: str, words: dict, names: Names) -> Verdict:
     given = getattr(names, variable) if variable else True
     truth = lesson.TRUTHS[name](names)
     if type(given) is not type(truth):
-        example = words.get("answers", [truth])[0]
-        kind = KINDS.get(type(truth), type(truth).__name__).format(example)
+        kind = KINDS.get(type(truth), type(truth).__name__)
+        kind += f", such as {words['answers'][0]!r}" if "answers" in words else ""
         return _failed(task, words, WRONG, f"`{variable}` has to be {kind}.")
     if isinstance(given, str):
         given = given.strip().lower()

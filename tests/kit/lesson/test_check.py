@@ -1,9 +1,13 @@
 """Checks and their hints: what is said of any answer, and that nothing a learner writes ends in an error."""
 
+import re
+
 import pytest
 
 import kit
 from kit.errors import BoardError
+from kit.image.standin import image_set
+from kit.image.update_image import build
 from kit.lesson.check import LOST, tasks
 from kit.lesson.verdict import Verdict
 
@@ -32,7 +36,16 @@ def test_right_and_wrong():
 @pytest.mark.parametrize("answer", [True, 102_400.0, "102400", None, [102_400], b"102400", object()])
 def test_an_answer_of_another_type(answer: object):
     verdict = kit.check("01-missing", {"image": Image, "missing": answer})
-    assert verdict == Verdict("wrong", "Not right: `missing` has to be a number, such as 102400.")
+    assert verdict == Verdict("wrong", "Not right: `missing` has to be a number.")
+
+
+@pytest.mark.parametrize(("task", "answer"), [("01-text", 5), ("01-missing", "5"), ("01-says", 5)])
+def test_what_is_said_of_a_wrong_type_is_not_the_answer(task: str, answer: object):
+    names = {"image": build("1.0.0", base=image_set()), "log": "", tasks()[task]["name"]: answer}
+    said = kit.check(task, names).text
+    assert "has to be a " in said
+    assert "kit-stand-in" not in said
+    assert not re.search(r"\d{4}", said)
 
 
 @pytest.mark.parametrize("answer", [" Nothing", "NOTHING\n"])
