@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 
 
 def shown(cell: WebElement) -> Shown:
-    images = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedImage img")
+    images = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedHTML img[alt]")  # what image/png becomes has no words
     bars = cell.find_elements(By.CSS_SELECTOR, ".jp-RenderedHTML [role=progressbar][aria-valuenow='100'] > div")
     return Shown(
         figures=sum(int(image.get_property("naturalWidth")) > 0 for image in images),
