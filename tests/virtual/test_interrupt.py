@@ -13,6 +13,7 @@ from jupyter_client.manager import KernelManager, start_new_kernel
 
 from kit.faults.link import Link
 from kit.ota.client import OtaClient
+from kit.shown import RED
 
 # Interrupts the main thread as it enters one of the kit's functions.
 INTERRUPT_IN = """
@@ -39,7 +40,7 @@ ota.login()
 
 @dataclass
 class Cell:
-    """What came of a cell: the lines of each error, the colours that its bars took, and what it printed."""
+    """What came of a cell: the lines of each error, how its bars ended, and what it printed."""
 
     errors: list[list[str]] = field(default_factory=list)
     colours: list[str] = field(default_factory=list)
@@ -68,8 +69,8 @@ class Kernel:
                 cell.errors.append(content["traceback"])
             elif kind == "stream":
                 cell.printed += content["text"]
-            elif kind == "comm_msg" and (colour := content["data"].get("state", {}).get("bar_style")):
-                cell.colours.append(colour)
+            elif kind == "update_display_data":  # a bar has come to its end
+                cell.colours.append("danger" if RED in content["data"]["text/html"] else "success")
             elif content.get("execution_state") == "idle":
                 return cell
 

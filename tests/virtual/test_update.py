@@ -95,6 +95,7 @@ def test_a_dropped_upload_leaves_the_old_version(installed, newer: UpdateImage, 
         head = f"POST /update HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {newer.size}\r\n"
         head += f"Authorization: Bearer {ota._web.token}\r\n\r\n"
         connection.sendall(head.encode() + newer.data[: int(newer.size * share)])
+        wait_until(lambda: ota.progress()["phase"] != "idle")  # of who has gone before, nobody knows whose it was
     wait_until(lambda: ota.progress()["error"] == "UPDATE_ERROR_ABORT")
     assert versions(installed) == ("1.0.0", "ota_0", "VALID")
     assert "1.0.0" in installed.board().reset()
