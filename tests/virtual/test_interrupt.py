@@ -136,7 +136,9 @@ def test_the_console_ends_where_it_is_interrupted(kernel: Kernel, paced):
 
 
 def test_an_interrupt_of_plain_python_is_short(paced):
-    script = BEGIN.format(board=paced, url=paced.http) + INTERRUPT_IN + "interrupt_in('wait_until')\nota.restart()\n"
+    script = BEGIN.format(board=paced, url=paced.http) + INTERRUPT_IN
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs begin without
+    script += "interrupt_in('wait_until')\nota.restart()\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode
     *frames, last = done.stderr.splitlines()
