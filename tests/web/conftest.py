@@ -209,7 +209,7 @@ def started(home: Path, wait_until: Callable) -> Iterator[Callable[[], dict[psut
 
     yield find
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not find(), 20)
+        wait_until(lambda: not find())
     left = find()
     for process in left:
         process.kill()
