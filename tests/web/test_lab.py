@@ -16,8 +16,8 @@ from kit.lesson.folder import lay_out
 from kit.lesson.lessons import START
 from kit.shown import GREEN, html_bar, html_link
 
-# Those that show each kind of output; in 03 and 04 nothing is new to a browser, and they take minutes.
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0[12]_*.ipynb"))
+# It shows each kind of output; the others have nothing that is new to a browser, and take minutes.
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("02_*.ipynb"))
 RED = "[data-mime-type='application/vnd.jupyter.stderr']"  # tracebacks too
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 BROKEN = """\
