@@ -836,11 +836,11 @@ def test_asyncio(raw):
         asyncio.create_task(setter())
         await asyncio.wait_for_ms(event.wait(), 1000)
         asyncio.create_task(fail())
-        await asyncio.sleep_ms(1)
+        for _ in range(3): await asyncio.sleep(0)
         print(asyncio.current_task() is not None)
         asyncio.get_event_loop().set_exception_handler(lambda loop, context: print(context['exception']))
         asyncio.create_task(fail())
-        await asyncio.sleep_ms(1)
+        for _ in range(3): await asyncio.sleep(0)
         return 'done'
     print(asyncio.run(main()))
     """
