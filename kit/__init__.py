@@ -6,7 +6,7 @@ A board:
     preflight        check what a board needs, and name the next step
     Board            what one does by cable: flash, install, reset, partitions, otadata, ...
 
-An update:
+An update, and where it goes:
     build            make an update image: MicroPython and an application
     new_app          copy the kit's application, to edit it
     set_constant     change one line of an application
@@ -14,8 +14,6 @@ An update:
     base_image       choose the MicroPython to build on
     AppImage         take an image apart
     OtaClient        what one does through the air: login, upload, info, rollback, ...
-
-The flash:
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 

@@ -5,7 +5,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
+import kit
 from kit import origin
+from kit.lesson.check import LOST, tasks
 
 HEAD = "# 01 · Flash\n\n**What you'll need**\n- about 45 minutes\n\n![wires](images/wires.svg)"
 
@@ -47,3 +49,23 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "lab.example.toml").write_text('[wifi]\nssid = ""\n')
     monkeypatch.setattr(origin, "PACKAGE", home / "kit")
     return home
+
+
+@pytest.fixture(scope="session")
+def refuses() -> Callable[[str, dict, object], None]:
+    """Function that gives a check what is no answer to it, on a board in a state of which another one is right."""
+
+    def look(task: str, names: dict, right: object) -> None:
+        name = tasks()[task].get("name")
+        before = kit.check(task, {name: "anything"} if name else {})
+        assert before.state == "not yet"
+        assert LOST not in before.text
+        if name:
+            assert kit.check(task, names | {name: ...}).text.startswith("Not answered yet")
+            for answer in (True, None, 1.0, b"", *([] if isinstance(right, list) else [["none"]])):
+                told = kit.check(task, names | {name: answer})
+                assert told.state == "wrong"
+                assert "has to be" in told.text
+                assert f"such as {right!r}" not in told.text or isinstance(right, str)
+
+    return look
