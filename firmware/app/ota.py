@@ -1,6 +1,10 @@
 """What is known of the two slots and of the update that runs. It stays in memory; the updater comes when one begins."""
 
+import binascii
+import os
+
 import slot
+from errors import UpdateError
 from esp32 import Partition
 from micropython import const
 
@@ -18,9 +22,20 @@ class Ota:
         self.target = slot.other(running) if Partition.find(Partition.TYPE_DATA, _OTADATA) else None
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
         self.token = None
+        self.writes = 0  # updates that have begun to write to the target
+        self._start = binascii.hexlify(os.urandom(4)).decode()
 
     def is_busy(self):
         return self.progress["phase"] != "idle"
+
+    def tag(self):
+        """Return the ETag of what the target holds: another one after each restart and each update that wrote to it."""
+        return f'"{self._start}-{self.writes}"'
+
+    def check_target(self):
+        """Raise UPDATE_ERROR_NO_PARTITION where no update has a place."""
+        if self.target is None:
+            raise UpdateError("NO_PARTITION", "The partition table has no second slot.")
 
     def boot(self):
         """Return the label of the boot slot, None where there is no otadata (OSError ENOENT on the chip)."""

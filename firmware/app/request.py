@@ -13,8 +13,8 @@ _HEADERS = const(32)
 _FIELDS = const(16)  # of a query
 _BODY = const(1024)  # bytes of one that is no file
 _NAMES = (
-    " accept authorization connection content-digest content-length content-type expect host origin "
-    "transfer-encoding x-device x-md5 "
+    " accept authorization connection content-digest content-length content-type expect host if-match origin "
+    "repr-digest transfer-encoding x-device x-md5 "
 )
 _QUERY = const(("force",))
 

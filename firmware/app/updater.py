@@ -27,30 +27,32 @@ class Updater:
     """Takes one update into the target slot of an Ota, whose progress it keeps."""
 
     def __init__(self, ota):
-        self.is_busy = ota.is_busy
+        self._ota = ota
         self.running, self.target, self.progress = ota.running, ota.target, ota.progress
+        self._is_open = False  # the first sector of the slot is erased
 
-    async def receive(self, body, size, force=False, sha256=None, md5=None):
+    async def receive(self, body, size, force=False, sha256=None, md5=None, base=None):
         """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
 
         Args:
             body: its `await readinto(view)` gives the number of bytes read, 0 at the end.
-            size: bytes announced.
+            size: bytes of the image.
             force: take the same or an older version too.
             sha256, md5: digests of the image, bytes.
+            base: None for a whole image. Else the body is Changes, of what the slot held when it had this ETag.
 
         Returns: dict of slot, version, bytes, seconds by phase.
         """
-        if self.is_busy():
+        if self._ota.is_busy():
             raise UpdateError("BUSY", "Another update is running.")
         self.progress.update({"phase": "check", "received": 0, "written": 0, "size": size, "error": None})
         try:
-            self._take_buffers()
-            return await self._run(body, size, force, sha256, md5)
+            self._take_buffers(base)
+            return await self._run(body, size, force, sha256, md5, base)
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
         except MemoryError:  # a heap in many pieces may have no place for a buffer
-            self._first = self._buffer = None
+            self._first = self._buffer = self._held = None
             gc.collect()
             advice = "POST to /restart, and send the image again."
             raise self._failed(UpdateError("BUSY", "The board has no memory left for an update.", advice))
@@ -60,31 +62,37 @@ class Updater:
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
 
-    def _take_buffers(self):
+    def _take_buffers(self, base):
         gc.collect()
         self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
+        self._held = None if base is None else bytearray(_SECTOR)  # what the slot has where a sector comes
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")
         self.progress["error"] = error.name
         return error
 
-    async def _run(self, body, size, force, sha256, md5):
+    async def _run(self, body, size, force, sha256, md5, base):
         self._seconds = {"receive": 0, "write": 0, "verify": 0, "commit": 0}
         self._mark = time.ticks_ms()
-        self._check_target(size)
+        self._check_target(size, base)
         self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
-        await self._fill(body, self._first, min(size, _SECTOR))
+        self._coming = size if base is None else body.left
+        await self._take(body, self._first, 0, size)
         found = judge.judge(self._first, size)
         if not force:
             judge.check_version(found["version"], image.describe(self.running)["version"])
 
         self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))
-        self.target.ioctl(_ERASE, 0)
+        if base is None:
+            self._open()
         await self._write(body, size)
         digest = self._sha.digest()
-        if (sha256 and sha256 != digest) or (md5 and md5 != self._md5.digest()):
+        is_announced = not sha256 or sha256 == digest
+        if not is_announced and base is not None:
+            raise UpdateError("BASE", "What the slot held and what came do not make the announced image.")
+        if not is_announced or (md5 and md5 != self._md5.digest()):
             raise UpdateError("MD5", "The digest of the image is not the announced one.")
 
         self.progress["phase"] = "verify"
@@ -100,14 +108,22 @@ class Updater:
         seconds = {name: milliseconds / 1000 for name, milliseconds in self._seconds.items()}
         return {"slot": self.target.info()[4], "version": found["version"], "bytes": size, "seconds": seconds}
 
-    def _check_target(self, size):
-        if self.target is None:
-            raise UpdateError("NO_PARTITION", "The partition table has no second slot.")
+    def _check_target(self, size, base):
+        self._ota.check_target()
         if slot.is_unconfirmed():
             raise UpdateError("UNCONFIRMED", "The running version is not confirmed yet, and may need the other slot.")
         _, _, _, space, label, _ = self.target.info()
         if not 0 < size <= space:
             raise UpdateError("SIZE", f"The image has {size} bytes, and the slot {label} takes 1 to {space}.")
+        if base is not None and self._ota.tag() not in [tag.strip() for tag in base.split(",")]:
+            raise UpdateError("BASE", "If-Match does not name what the slot holds now.")
+
+    # Nothing that is not whole can be booted: the first sector goes before any other write, and comes back last.
+    def _open(self):
+        if not self._is_open:
+            self._is_open = True
+            self._ota.writes += 1
+            self.target.ioctl(_ERASE, 0)
 
     # Add the time since the last mark to a phase.
     def _lap(self, name):
@@ -115,36 +131,50 @@ class Updater:
         self._seconds[name] += time.ticks_diff(now, self._mark)
         self._mark = now
 
-    # Put the next n bytes of the body into a sector's buffer, hashed, and 0xFF behind them.
-    async def _fill(self, body, buffer, n):
-        view = memoryview(buffer)
+    async def _take(self, body, buffer, index, size):
+        """Put a sector of the image into a buffer, hashed, and 0xFF behind it; tell whether the slot lacks it."""
+        n = min(_SECTOR, size - index * _SECTOR)
+        comes = self._held is None or await body.bring(index)
+        if comes:
+            await self._fill(body, memoryview(buffer)[: n if self._held is None else _SECTOR])
+        if self._held is not None:
+            self.target.readblocks(index, self._held if comes else buffer)
+            self._lap("verify")
+        view = memoryview(buffer)[:n]
+        self._sha.update(view)
+        if self._md5:
+            self._md5.update(view)
+        if comes:
+            for rest in range(n, _SECTOR):
+                buffer[rest] = 0xFF
+        return comes and buffer != self._held
+
+    async def _fill(self, body, view):
         done = 0
-        while done < n:
-            got = await body.readinto(view[done:n])
+        while done < len(view):
+            got = await body.readinto(view[done:])
             if not got:
-                raise UpdateError("ABORT", "The upload ended after {received} of {size} bytes.".format(**self.progress))
+                received = self.progress["received"]
+                raise UpdateError("ABORT", f"The upload ended after {received} of {self._coming} bytes.")
             done += got
             self.progress["received"] += got
-        self._sha.update(view[:n])
-        if self._md5:
-            self._md5.update(view[:n])
-        for index in range(n, _SECTOR):
-            buffer[index] = 0xFF
         self._lap("receive")
 
     # writeblocks erases a sector and writes it. While it does, the network brings the next one.
     async def _write(self, body, size):
         shown = 0
         for offset in range(_SECTOR, size, _SECTOR):
-            await self._fill(body, self._buffer, min(_SECTOR, size - offset))
-            self.target.writeblocks(offset // _SECTOR, self._buffer)
+            index = offset // _SECTOR
+            if await self._take(body, self._buffer, index, size):
+                self._open()
+                self.target.writeblocks(index, self._buffer)
             self.progress["written"] = min(offset, size - _SECTOR)
             self._lap("write")
-            tenth = self.progress["received"] * 10 // size
+            tenth = (offset + _SECTOR) * 10 // size
             if tenth > shown:
                 shown = tenth
                 print(f"Progress: {tenth}0%")
-            if offset // _SECTOR % _TURN == 0:
+            if index % _TURN == 0:
                 await asyncio.sleep(0)
 
     # Prove from flash what will run: here the application, as the next start does, and the app image by set_boot.
@@ -185,15 +215,19 @@ class Updater:
 
     async def _commit(self, size, digest):
         try:
-            self.target.writeblocks(0, self._first, 0)  # erased before any other write
             self.target.readblocks(0, self._buffer)
+            if self._buffer != self._first:
+                self._open()
+                self.target.writeblocks(0, self._first, 0)
+                self.target.readblocks(0, self._buffer)
             if self._buffer != self._first:
                 raise UpdateError("WRITE", _UNLIKE)
             refusal = self._set_boot()
             if refusal:
                 raise await self._refusal(refusal, size, digest)
         except Exception:
-            self.target.ioctl(_ERASE, 0)
+            self._is_open = False
+            self._open()
             self._keep_running()
             raise
         self.progress["written"] = size

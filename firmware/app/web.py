@@ -27,7 +27,7 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-for _name in ("fields", "led", "multipart", "page", "password", "rollback", "updater", "upload"):
+for _name in ("changes", "fields", "led", "multipart", "page", "password", "rollback", "sectors", "updater", "upload"):
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -155,7 +155,13 @@ async def progress(request):
     return ota.progress
 
 
+@app.on("GET /sectors")
+async def sectors(request):
+    return await load("sectors").read(ota)
+
+
 @app.on("POST /update", PASSWORD)
+@app.on("PATCH /update", PASSWORD)
 async def update(request):
     return await load("upload").take(request)
 

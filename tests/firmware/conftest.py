@@ -251,6 +251,9 @@ class Board:
     def put(self, path: str, **options) -> requests.Response:
         return self._request("PUT", path, **options)
 
+    def patch(self, path: str, **options) -> requests.Response:
+        return self._request("PATCH", path, **options)
+
     def _request(self, method: str, path: str, **options) -> requests.Response:
         self._session.cookies.clear()
         options = {"timeout": 60, "allow_redirects": False} | options
