@@ -10,6 +10,7 @@ from kit.errors import BoardError, Interrupted, interruptible
 from kit.ota.answer import log_in, read
 from kit.ota.devices import HEADER, keep_mark, mark_for
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
+from kit.ota.parcel import entire
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
 from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_runs
@@ -119,19 +120,26 @@ class OtaClient:
         print(self._web.ask("PUT", "/config", {"message": str}, body=body, headers=JSON)["message"])
 
     def upload(
-        self, image: UpdateImage | str | os.PathLike | bytes, wait: bool = True, md5: str | None = None, tries: int = 1
+        self,
+        image: UpdateImage | str | os.PathLike | bytes,
+        wait: bool = True,
+        md5: str | None = None,
+        tries: int = 1,
+        whole: bool = False,
     ) -> UploadResult:
         """Send an update image, and wait until the board has restarted and confirmed it.
 
-        The progress bar counts what the board has written to its flash. Log in first. Interrupted, it breaks the upload
-        off, waits until the board is idle, and says what runs. Meanwhile no verb of Board, in whatever notebook,
-        restarts the board, unless it is forced.
+        Only those sectors travel that the next slot lacks, as after an upload that broke; where that is about all, or
+        the board's firmware is older, the whole image does. The progress bar counts what the slot has. Log in first.
+        Interrupted, it breaks the upload off, waits until the board is idle, and says what runs. Meanwhile no verb of
+        Board, in whatever notebook, restarts the board, unless it is forced.
 
         Args:
             image: what `kit.build` made, a file of it, or its bytes.
             wait: False returns when the board has accepted the image and is about to restart.
             md5: 32 hex digits to announce, as Arduino's tools do; without them it is the SHA-256 of the image.
-            tries: how often to send it in all, where the link breaks.
+            tries: how often to try in all, where the link breaks; each goes on where the one before has ended.
+            whole: send all of it, also what the slot has.
 
         Raises:
             ImageError: there is no such file, or it is none.
@@ -148,10 +156,12 @@ class OtaClient:
         restart = None
         with uploading(self.url, old.get("ip")), Progress("upload", len(data)) as bar:
             try:
-                taken, tried = send_until_taken(self._web, data, digest_header(data, md5), old, bar, tries)
+                everything = entire(data, digest_header(data, md5))
+                is_whole = whole or md5 is not None
+                taken, tried, parcel = send_until_taken(self._web, data, everything, old, bar, tries, is_whole)
                 if wait:
                     _, restart = await_confirmation(self._web, taken["version"], taken["slot"])
-                    bar.update(len(data), "confirmed")
+                    bar.update(len(data), parcel.during("confirmed"))
                 self._web.token = None  # the board forgets it when it restarts
             except KeyboardInterrupt:
                 raise Interrupted(outcome=what_runs(self._web)) from None
@@ -161,6 +171,7 @@ class OtaClient:
             restart_seconds=restart,
             virtual=self._is_virtual(old),
             broken=tuple(tried[:-1]),
+            sectors=parcel.sectors,
         )
 
     def _is_virtual(self, info: Info) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from kit.errors import BoardError, ImageError
+from kit.errors import BoardError, ImageError, UpdateError
 from kit.image.file import read_file
 from kit.ota.answer import not_ours, read
 from kit.ota.exchange import Answer
 from kit.ota.info import Info
+from kit.ota.parcel import Parcel, changed, sha256_digest
 from kit.ota.result import Sample
 from kit.ota.waiting import PROGRESS
 from kit.ota.web import RETRY, Web
@@ -23,12 +22,12 @@ from kit.progress import Progress
 if TYPE_CHECKING:
     from kit.image.update_image import UpdateImage
 
-TYPE = {"Content-Type": "application/octet-stream"}
 TAKEN = {"version": str, "slot": str, "bytes": int}  # the answer to an upload
 TAKEN |= {"seconds": dict.fromkeys(("receive", "write", "verify", "commit"), float)}
 VERDICT_TIMEOUT = 180.0  # seconds for the answer, once all is sent
 SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
 ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
+STALE = "UPDATE_ERROR_BASE"  # the slot is not what the changed sectors were made for
 UNDECIDED = ("check", "write", "idle")  # phases of a board that has not had the whole image
 
 
@@ -48,38 +47,47 @@ def digest_header(data: bytes, md5: str | None) -> dict[str, str]:
         if not (isinstance(md5, str) and re.fullmatch("[0-9a-fA-F]{32}", md5)):
             raise ImageError(f"{md5!r} is no MD5.", "Give 32 hex digits, or leave it out.")
         return {"x-MD5": md5}
-    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    return {"Content-Digest": f"sha-256=:{digest}:"}  # RFC 9530
+    return {"Content-Digest": sha256_digest(data)}
 
 
 def send_until_taken(
-    web: Web, data: bytes, digest: dict, old: Info, bar: Progress, tries: int
-) -> tuple[dict, list[tuple[Sample, ...]]]:
-    """Send the image until the link holds; return the board's answer, and the samples of each try."""
+    web: Web, data: bytes, everything: Parcel, old: Info, bar: Progress, tries: int, is_whole: bool
+) -> tuple[dict, list[tuple[Sample, ...]], Parcel]:
+    """Send the image until the link holds; return the board's answer, the samples of each try, and the last parcel.
+
+    Each try sends what the slot lacks: what an earlier one has brought does not travel again.
+    """
     tried: list[tuple[Sample, ...]] = []
     while True:
-        taken, samples = _send(web, data, digest, bar)
+        parcel = (None if is_whole else changed(web, data)) or everything
+        try:
+            taken, samples = _send(web, len(data), parcel, bar)
+        except UpdateError as error:
+            if error.error != STALE or parcel is everything:
+                raise
+            is_whole = True
+            continue
         tried.append(samples)
         if taken:
-            return taken, tried
+            return taken, tried, parcel
         error = _broken(samples[-1], len(data), old)
         if len(tried) == tries or samples[-1][3] not in UNDECIDED:
             raise error
         print(f"Try {len(tried)}: {error.cause}")
 
 
-def _send(web: Web, data: bytes, digest: dict, bar: Progress) -> tuple[dict | None, tuple[Sample, ...]]:
-    """Send the image in one thread and poll in this one; return the board's answer, if any, and the samples."""
+def _send(web: Web, size: int, parcel: Parcel, bar: Progress) -> tuple[dict | None, tuple[Sample, ...]]:
+    """Send it in one thread and poll in this one; return the board's answer, if any, and the samples."""
     exchange, start = web.exchange(), time.monotonic()
 
     def send() -> tuple[Answer, float]:
-        options = {"body": data, "headers": TYPE | digest, "seconds": VERDICT_TIMEOUT, "exchange": exchange}
-        return web.request("POST", "/update", **options), time.monotonic() - start
+        options = {"body": parcel.body, "headers": parcel.headers, "seconds": VERDICT_TIMEOUT, "exchange": exchange}
+        return web.request(parcel.method, "/update", **options), time.monotonic() - start
 
     with ThreadPoolExecutor(1) as pool:
         try:
             sending = pool.submit(send)
-            samples = _watch(web, sending, start, bar)
+            samples = _watch(web, sending, start, parcel, bar)
         finally:  # the board is silent, or the reader has interrupted it
             exchange.break_off()
     if isinstance(sending.exception(), BoardError):  # the link broke
@@ -87,14 +95,14 @@ def _send(web: Web, data: bytes, digest: dict, bar: Progress) -> tuple[dict | No
         return None, (*samples, (seconds, *(_last_word(web) or samples[-1])[1:]))
     answer, seconds = sending.result()
     taken = read(answer, TAKEN)
-    if taken["bytes"] != len(data):
+    if taken["bytes"] != size:
         raise not_ours(answer)
-    bar.update(taken["bytes"], "restart")
+    bar.update(size, parcel.during("restart"))
     samples = [sample for sample in samples if sample[0] < seconds]
-    return taken, (*samples, (seconds, taken["bytes"], taken["bytes"], "restart"))
+    return taken, (*samples, (seconds, parcel.size, size, "restart"))
 
 
-def _watch(web: Web, sending: Future, start: float, bar: Progress) -> list[Sample]:
+def _watch(web: Web, sending: Future, start: float, parcel: Parcel, bar: Progress) -> list[Sample]:
     """Show what the board has written, until the sending ends or the board falls silent."""
     samples = [(0.0, 0, 0, "check")]
     heard = time.monotonic()
@@ -104,7 +112,7 @@ def _watch(web: Web, sending: Future, start: float, bar: Progress) -> list[Sampl
         heard = heard if state is None else time.monotonic()
         if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before
             samples.append((heard - start, state["received"], state["written"], state["phase"]))
-            bar.update(state["written"], state["phase"])
+            bar.update(state["written"], parcel.during(state["phase"]))
     return samples
 
 

@@ -17,7 +17,7 @@ NOUNS = ["AppImage", "Board", "KitError", "OtaClient", "PartitionTable", "faults
 BOARD = ["address", "console", "erase", "files", "flash", "install", "is_virtual", "listening", "otadata"]
 BOARD += ["partitions", "pins", "press", "read", "ready", "repl", "reset", "url"]
 OTA = ["config", "configure", "info", "login", "progress", "restart", "rollback", "upload", "url"]
-RESULT = ["broken", "bytes", "plot", "restart_seconds", "samples", "seconds", "slot", "version", "virtual"]
+RESULT = ["broken", "bytes", "plot", "restart_seconds", "samples", "seconds", "sectors", "slot", "version", "virtual"]
 CELL = """
 import kit
 from kit.ota.result import UploadResult

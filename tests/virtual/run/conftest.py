@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import socket
@@ -59,7 +60,8 @@ class Life:
         self.process.wait()
         for thread in self._threads:
             thread.join()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of an answer that came too late
+            self.process.stdin.close()
 
     def _complain(self) -> None:
         with self.process.stderr as pipe:
@@ -108,8 +110,9 @@ class Life:
         return b""
 
     def _frame(self, kind: int, payload: bytes) -> None:
-        self.process.stdin.write(struct.pack("<BI", kind, len(payload)) + payload)
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it ended after it had asked
+            self.process.stdin.write(struct.pack("<BI", kind, len(payload)) + payload)
+            self.process.stdin.flush()
 
     def press(self, pin: int, held: bool) -> None:
         self._frame(0x03, bytes([pin, held]))
