@@ -25,6 +25,7 @@ WINDOW = 5760  # bytes on their way to an ESP32 without its acknowledgement: CON
 PACKET = 1460  # bytes of data that one takes over Ethernet or Wi-Fi
 SEED = 34  # of the die; it breaks a flaky link early, late, and then no more
 RETRANSMISSION = 0.2  # s until Linux sends a lost packet again (TCP_RTO_MIN); RFC 6298 asks for 1 s
+UPLOADS = (b"POST /update", b"PATCH /update")
 HUNG_UP = (OSError, EOFError, asyncio.LimitOverrunError)
 
 
@@ -161,7 +162,7 @@ class Link:
                 board.transport.set_write_buffer_limits(WINDOW)
                 board.write(head := await here.readuntil(b"\r\n\r\n"))
                 fault = Fault()
-                if self._is_planned and head.startswith(b"POST /update"):
+                if self._is_planned and head.startswith(UPLOADS):
                     fault, self._is_planned = self._fault, bool(self._fault.draw)
                     if fault.draw:
                         fault = replace(fault, end=fault.draw())
