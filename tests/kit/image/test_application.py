@@ -9,7 +9,7 @@ from littlefs import LittleFS
 
 import kit
 from kit.errors import ImageError
-from kit.image import application
+from kit.image import application, filesystem
 from kit.image.application import MADE_BY, new_app, set_constant, strip
 
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
@@ -106,7 +106,7 @@ def test_the_image_is_as_small_as_it_can_be(app_folder: Path):
 def test_what_is_far_too_large_is_not_even_tried(app_folder: Path, monkeypatch: pytest.MonkeyPatch):
     with (app_folder / "video.mp4").open("wb") as file:
         file.truncate(3 << 30)  # of holes
-    monkeypatch.delattr(application, "LittleFS")
+    monkeypatch.delattr(filesystem, "LittleFS")
     monkeypatch.delattr(Path, "read_bytes")
     with pytest.raises(
         ImageError, match=r"too large: 3,221,\d+,\d+ bytes of files .* exceed the 262,144 left in a slot"
