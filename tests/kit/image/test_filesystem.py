@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def edited(tmp_path: Path) -> Path:
 
 
 def changed(before: bytes, after: bytes) -> int:
-    """Sectors to send to a board that has `before`."""
-    return sum(before[at : at + SECTOR] != after[at : at + SECTOR] for at in range(0, len(after), SECTOR))
+    """Sectors to send to a board that has `before`, of which it tells the CRC-32."""
+    pairs = [(before[at : at + SECTOR], after[at : at + SECTOR]) for at in range(0, len(after), SECTOR)]
+    differ = [old != new for old, new in pairs]
+    assert [zlib.crc32(old) != zlib.crc32(new) for old, new in pairs] == differ
+    return sum(differ)
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
