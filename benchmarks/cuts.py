@@ -24,7 +24,7 @@ from kit.image.update_image import build
 ROOT = Path(__file__).parents[1]
 SEED, TWICE, FAULTS = 6, 100, 100
 
-ERASE = "        self.target.ioctl(_ERASE, 0)\n        await self._write"
+ERASE = "        self.target.ioctl(_ERASE, 0)\n"
 COMMIT = """        self.progress["phase"] = "verify"
         await self._verify(size, digest)
         if await body.readinto(memoryview(self._buffer)[:1]):
@@ -39,16 +39,21 @@ ON_PROBATION = "    try:\n        await asyncio.wait_for(start"
 UPDATER, MAIN, SLOT = "firmware/app/updater.py", "firmware/app/main.py", "firmware/slot.py"
 SELF_TEST = "firmware/app/self_test.py"
 BOOTLOADER = "kit/virtual/bootloader.py"
-FIRST = "        try:\n            self.target.writeblocks(0, self._first, 0)"
+FIRST = "        try:\n            self.target.readblocks(0, self._buffer)\n"
+OPEN = "                self._open()\n                self.target.writeblocks(index, self._buffer)\n"
+READ_BACK = "            if self._buffer != self._first:\n                raise"
+HASHED = "        self._sha.update(view)\n"
 STARTS = "    starts.clear()\n    feeder ="
 # rule, file, what stands there, what the mutant has in its place
 MUTANTS = (
     ("none: as it is", UPDATER, "", ""),
-    ("2: first sector not erased first", UPDATER, ERASE, "        await self._write"),
+    ("2: first sector not erased first", UPDATER, ERASE, ""),
     ("2: first sector written first", UPDATER, ERASE, ERASE.replace("ioctl(_ERASE, 0)", "writeblocks(0, self._first)")),
+    ("2: changed sectors written before", UPDATER, OPEN, OPEN.replace("                self._open()\n", "")),
+    ("3: what the slot held is not hashed", UPDATER, HASHED, "        if comes:\n            self._sha.update(view)\n"),
     ("3: set_boot's refusal ignored", UPDATER, "            if refusal:\n", "            if False:\n"),
     ("7: a refusal always the image's", UPDATER, "if await self._read_back(size) == digest:", "if True:"),
-    ("3: first sector not read back", UPDATER, "if self._buffer != self._first:", "if False:"),
+    ("3: first sector not read back", UPDATER, READ_BACK, "            if False:\n                raise"),
     (
         "3: application not checked",
         UPDATER,

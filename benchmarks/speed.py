@@ -7,6 +7,7 @@ stand the limits that we set ourselves. The firmware's heap needs a real MicroPy
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,9 +19,15 @@ from xml.etree import ElementTree
 
 from kit import base_image
 from kit.board.board import Board
+from kit.errors import BoardError
+from kit.faults.link import Link
+from kit.image.application import new_app, set_constant
 from kit.image.update_image import UpdateImage, build
 from kit.ota.client import OtaClient
-from kit.virtual.flash import ERASE_PER_SECTOR, SECTOR, WRITE_PER_BYTE, WRITE_START
+from kit.ota.result import UploadResult
+from kit.ota.waiting import await_confirmation
+from kit.ota.web import Web
+from kit.virtual.flash import ERASE_PER_SECTOR, READ_PER_BYTE, READ_START, SECTOR, WRITE_PER_BYTE, WRITE_START
 
 ROOT = Path(__file__).parents[1]
 LAX = ("--override-ini=addopts=", "--nbval-lax", "--nbval-current-env")  # whatever the cells of a notebook show
@@ -61,18 +68,45 @@ def by_stock_esptool(port: str, folder: Path, image: UpdateImage) -> float:
     )
 
 
-def upload(board: Board, version: str) -> tuple[float, dict[str, float], int]:
-    image = build(version, board=board)
+def upload(board: Board, image: UpdateImage, whole: bool = True) -> tuple[float, UploadResult]:
+    """Seconds until the board's answer, and the result, once the new version is confirmed."""
     ota = OtaClient(board.url, virtual=True)
     ota.login()
     started = time.perf_counter()
-    result = ota.upload(image, wait=False)
-    return time.perf_counter() - started, dict(result.seconds), image.size
+    result = ota.upload(image, wait=False, whole=whole)
+    took = time.perf_counter() - started
+    await_confirmation(Web(board.url), result.version, result.slot)
+    return took, result
+
+
+def one_line(board: Board, folder: Path) -> tuple[float, UploadResult]:
+    """As `upload`, of an application in which one line is new; the slot holds another one on the same interpreter."""
+    app = new_app(folder / "one_line")
+    set_constant(app / "page.py", "COLOUR", "#15803d")
+    return upload(board, build("1.3.0", board=board, app=app), whole=False)
+
+
+def resumed(board: Board, share: float) -> tuple[float, UploadResult]:
+    """As `upload`, after one into a blank slot whose link broke at a share of the image."""
+    image = build("1.4.0", board=board)
+    with Link(board) as link, contextlib.suppress(BoardError):
+        ota = OtaClient(link.drop(int(image.size * share)).url, virtual=True)
+        ota.login()
+        ota.upload(image)
+    return upload(board, image, whole=False)
 
 
 def modelled(size: int) -> float:
     """Seconds that the flash of a chip takes to erase and write so many bytes, sector by sector."""
     return -(-size // SECTOR) * (ERASE_PER_SECTOR + WRITE_START + SECTOR * WRITE_PER_BYTE)
+
+
+def limit_of_changes(result: UploadResult, image: UpdateImage) -> float:
+    """Seconds of the flash: erase and write what travelled, read all to know and to prove, and set_boot's check."""
+    numbers = {0, *result.sectors}
+    read = READ_START + SECTOR * READ_PER_BYTE
+    sectors = 2 * -(-image.size // SECTOR) + -(-image.app_length // SECTOR)
+    return modelled(len(numbers) * SECTOR) + sectors * read
 
 
 def run_pytest(folder: Path, *arguments: str) -> ElementTree.ElementTree:
@@ -105,6 +139,12 @@ def sector(folder: Path) -> tuple[float, float]:
     return tuple(1000 * time / found["sectors"] for time in times)
 
 
+def changes(folder: Path) -> tuple[float, float]:
+    """Milliseconds that GET /sectors and a PATCH take on a real MicroPython beside their flash."""
+    test = "tests/firmware/test_sectors.py::test_over_a_flash_that_costs_nothing"
+    return tuple(statistics.median(recorded(folder, test, name)) for name in ("looks", "patches"))
+
+
 def main() -> None:
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -118,11 +158,17 @@ def main() -> None:
             ours = seconds(board.flash, image)
             board.install()
             memory = resident(process)
-            unpaced, _, _ = upload(board, "1.1.0")
+            shutil.copy(flash, folder / "installed.bin")
+            unpaced, _ = upload(board, build("1.1.0", board=board))
         with virtual_board(flash, "1") as (board, _):
             board.reset()
-            paced, parts, size = upload(board, "1.2.0")
-        model = modelled(size)
+            paced, whole = upload(board, build("1.2.0", board=board))
+            line, changed = one_line(board, folder)
+        with virtual_board(folder / "installed.bin", "1") as (board, _):
+            board.reset()
+            rest, went_on = resumed(board, 0.9)
+        model, limit, parts = modelled(whole.bytes), limit_of_changes(changed, image), whole.seconds
+        travelled = len(changed.sectors) * (SECTOR + 2)
         rows += [
             ("virtual board ready", f"{ready:.2f} s", "1 s"),
             ("virtual board in memory, its program included", f"{memory / 1e6:.0f} MB", "80 MB"),
@@ -132,6 +178,14 @@ def main() -> None:
             ("flash time of an upload, as modelled", f"{model:.1f} s", ""),
             ("upload until the board's answer, pace 1", f"{paced:.1f} s, {paced / model:.3f} of the model", "1.05"),
             ("of it erase + write", f"{parts['write']:.1f} s, {parts['write'] / model:.3f} of the model", ""),
+            ("one changed line on the wire", f"{travelled:,} bytes, {travelled / changed.bytes:.1%}", "2 %"),
+            ("until the board's answer, pace 1", f"{line:.2f} s, 1/{paced / line:.0f} of a whole upload", "1/8"),
+            ("beside what its flash takes, as modelled", f"{limit:.2f} s, {line / limit:.2f} of it", "1.15"),
+            (
+                f"the rest, {len(went_on.sectors)} sectors, after a break at 90 %",
+                f"1/{paced / rest:.0f} of a whole upload",
+                "1/5",
+            ),
         ]
         at_rest, *later = heap(folder)
         growth = min(later[-3:]) - min(later[:3])
@@ -139,6 +193,11 @@ def main() -> None:
             ("firmware's heap at rest, 64-bit MicroPython", f"{at_rest / 1000:.1f} kB", "65.2 kB"),
             ("what fourteen attackers at once add to it", f"{attacked(folder) / 1000:.1f} kB", "40 kB"),
             ("its growth from the first to the last of ten uploads", f"{growth:+,} bytes", "0"),
+        ]
+        look, proof = changes(folder)
+        rows += [
+            ("GET /sectors beside its flash", f"{look:.0f} ms", ""),
+            ("a PATCH of 6 sectors beside its flash", f"{proof:.0f} ms", ""),
         ]
         ours, least = sector(folder)
         left = recorded(folder, "tests/firmware/test_start.py::test_room", "left")

@@ -122,8 +122,11 @@ class Updater:
     def _open(self):
         if not self._is_open:
             self._is_open = True
-            self._ota.writes += 1
-            self.target.ioctl(_ERASE, 0)
+            self._erase_first()
+
+    def _erase_first(self):
+        self._ota.writes += 1
+        self.target.ioctl(_ERASE, 0)
 
     # Add the time since the last mark to a phase.
     def _lap(self, name):
@@ -226,8 +229,7 @@ class Updater:
             if refusal:
                 raise await self._refusal(refusal, size, digest)
         except Exception:
-            self._is_open = False
-            self._open()
+            self._erase_first()
             self._keep_running()
             raise
         self.progress["written"] = size

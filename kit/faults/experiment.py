@@ -27,6 +27,8 @@ from kit.image.table import FLASH_BASE
 from kit.image.update_image import UpdateImage
 from kit.ota.client import OtaClient
 from kit.ota.info import Info
+from kit.ota.parcel import Parcel, changed, entire
+from kit.ota.web import Web
 from kit.settings import DEMO
 from kit.virtual.board import _appimage
 from kit.virtual.bootloader import Bootloader
@@ -137,16 +139,26 @@ class Bench:
             time.sleep(0.02)
         return None
 
-    def update(self, data: bytes) -> requests.Response:
-        """Send an image of any version, and return the answer; where it is taken, once the board goes down for it."""
+    def update(self, data: bytes, is_whole: bool = True) -> requests.Response:
+        """Send an image of any version, and return the answer; where it is taken, once the board goes down for it.
+
+        Args:
+            is_whole: send all of it, not only what the slot lacks.
+        """
         child = self._chip.child
         with requests.Session() as session:
             session.trust_env = False
-            url = f"{self.board.url}/update?force=1"
-            answer = session.post(url, data, auth=("admin", DEMO.password), timeout=PATIENCE)
+            parcel = entire(data, {}) if is_whole else self._changed(session, data)
+            options = {"auth": ("admin", DEMO.password), "headers": parcel.headers, "timeout": PATIENCE}
+            answer = session.request(parcel.method, f"{self.board.url}/update?force=1", data=parcel.body, **options)
         while answer.ok and self._chip.child is child:
             time.sleep(0.02)
         return answer
+
+    def _changed(self, session: requests.Session, data: bytes) -> Parcel:
+        web = Web(self.board.url)
+        web.token = session.post(f"{web.url}/login", json={"password": DEMO.password}, timeout=PATIENCE).json()["token"]
+        return changed(web, data)
 
 
 @contextmanager
@@ -173,6 +185,7 @@ class Experiment:
     """An update from one image to another, recorded on a virtual board of its own; some more take the cuts.
 
     The slot to be written holds what is hardest to tell from the new version: its app image, with another application.
+    Where only what changed is sent, that differs in its last two sectors, and in the header before it.
 
     Attributes:
         start: the flash before the update.
@@ -183,15 +196,15 @@ class Experiment:
         BoardError: the old version does not start, or the update does not go through.
     """
 
-    def __init__(self, old: UpdateImage, new: UpdateImage) -> None:
-        self.old, self.new = old, new
+    def __init__(self, old: UpdateImage, new: UpdateImage, is_whole: bool = True) -> None:
+        self.old, self.new, self._is_whole = old, new, is_whole
         self._slots = {slot.label: slot.offset for slot in old.base.table.slots}
-        self._before = _with_another_application(new)
+        self._before = _with_another_application(new, new.application_length if is_whole else 2 * SECTOR)
         self.runs: list[Run] = []
         with new_bench() as bench:
             self.start = self._begin(bench)
             bench.flash.load(self.start)
-            if not (bench.update(new.data).ok and bench.settled(*self._slots)):
+            if not (bench.update(new.data, is_whole).ok and bench.settled(*self._slots)):
                 raise BoardError(
                     "The update does not go through.", "Upload it to a virtual board, and look at its console."
                 )
@@ -231,7 +244,8 @@ class Experiment:
         return list(found)
 
     def uploads(self, faults: list[Fault]) -> dict[Fault, tuple[str | None, State]]:
-        """Send the update to boards that run on, with one fault after another in a slot that holds zeros.
+        """Send the update to boards that run on, with one fault after another in a slot that holds zeros, or the other
+        application where only what changed is sent.
 
         Returns for each fault the error with which the board refuses, and the flash then. A board that takes the update
         has no error, and what was to come after that is missing.
@@ -247,9 +261,10 @@ class Experiment:
             bench.settled(*self._slots)
             for fault in faults:
                 bench.flash.load(self.start)
-                bench.flash.write(second, bytes(len(self.new.data)))  # tell what is not erased from what is written
+                if self._is_whole:  # tell what is not erased from what is written
+                    bench.flash.write(second, bytes(len(self.new.data)))
                 bench.flash.plant(*fault, on=True)
-                answer = bench.update(self.new.data)
+                answer = bench.update(self.new.data, self._is_whole)
                 bench.flash.plant(*fault, on=False)
                 found[fault] = answer.json().get("error"), bench.flash.content()
                 if answer.ok:
@@ -314,8 +329,9 @@ class Experiment:
         return False
 
 
-def _with_another_application(image: UpdateImage) -> bytes:
+def _with_another_application(image: UpdateImage, length: int) -> bytes:
+    """Return the image with so many bytes at its end in another order, and a header that fits."""
     start = image.size - image.application_length
-    application = image.data[start:][::-1]
+    application = image.data[start : image.size - length] + image.data[-length:][::-1]
     header = APPLICATION_HEADER.pack(APPLICATION_MAGIC, len(application), hashlib.sha256(application).digest())
     return image.data[: start - SECTOR] + header.ljust(SECTOR, b"\xff") + application

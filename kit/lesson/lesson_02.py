@@ -6,13 +6,16 @@ from pathlib import Path
 import requests
 
 from kit.image.application import new_app, read_function, set_constant
+from kit.image.partition import SECTOR
 from kit.image.update_image import build
 from kit.lesson.begin import begin, begin_updated
 from kit.lesson.names import Names
+from kit.ota.result import UploadResult
 
 GREEN, TITLE = "#15803d", "ESP32 OTA Update"  # of the lesson's 1.1.0, and of the kit's own pages
 INFO = "name version build chip running boot next image_state sketch_size free_sketch_space free_heap rssi ip hostname"
 INFO += " uptime boot_files reset_cause"
+FEW = 0.1  # of the sectors; one more line, or one more file, is a hundredth
 
 
 def _changed_record(names: Names) -> int:
@@ -36,6 +39,13 @@ def _is_coloured(names: Names) -> bool:
     return names.ota.info()["version"] == "1.3.0" and colour[1] != GREEN
 
 
+def _travelled(result: UploadResult) -> str:
+    if result.sectors is None:
+        return "all"
+    share = len(result.sectors) * SECTOR / result.bytes
+    return "a few" if share < FEW else "half" if share < 1 - FEW else "all"
+
+
 TRUTHS = {
     "slot": lambda names: names.ota.info()["running"],
     "old": lambda names: "no" if names.before.slot == names.result.slot else "yes",
@@ -43,6 +53,8 @@ TRUTHS = {
     "record": _changed_record,
     "seq": lambda names: names.after.records[_changed_record(names)].seq,
     "sector": lambda names: int("range(_SECTOR," not in read_function(names.app / "updater.py", "_write")),
+    "travel": lambda names: _travelled(names.small),
+    "again": lambda names: _travelled(names.rest),
     "stored": _stored,
     "program": lambda names: "still there" if "Firmware Version" in names.log else "gone",
     "refused": lambda names: names.ota.progress()["error"] == "UPDATE_ERROR_VERSION",

@@ -113,6 +113,7 @@ TRUTHS = {
     "rescuer": lambda names: "the boot files" if names.early.lines(OTHER_SLOT) else "the bootloader",
     "lost": _lost,
     "times": _times,
+    "worse": lambda names: "arrives" if names.ota.info()["version"] == names.went_on.version else "does not",
     "spare": lambda names: names.forgotten["version"],
     "files": _files,
     "begins": _begins,

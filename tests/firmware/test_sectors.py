@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import json
 import struct
+import time
 import zlib
 
 import pytest
@@ -219,6 +221,29 @@ def test_image_that_ends_within_a_sector(interpreter, make_flash, serve, image: 
     assert patch(board, data, body=body).status_code == 200
     board.wait()
     assert board.flash.read_bytes()[OTA_1 : OTA_1 + len(data) + 1536] == data + b"\xff" * 1536
+
+
+def test_over_a_flash_that_costs_nothing(compiled, make_flash, serve, large, record_property) -> None:
+    """What it takes is for benchmarks/: milliseconds of GET /sectors, and of a PATCH that changes five sectors."""
+    old, new = large("1.0.0").data, bytearray(large("1.1.0").data)
+    for number in (100, 200, 300):
+        new[number * SECTOR] ^= 1
+    numbers = [at // SECTOR for at in range(0, len(new), SECTOR) if new[at : at + SECTOR] != old[at : at + SECTOR]]
+    flash = make_flash(slot_0=old, slot_1=old)
+    board = serve(compiled, flash, f"password={PASSWORD}", "restarts=0", body="free_flash")
+    board.log_in(PASSWORD)
+    looks, patches = [], []
+    for _ in range(5):
+        started = time.perf_counter()
+        tag = tag_of(board)
+        looks.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        answer = patch(board, bytes(new), *numbers, If_Match=tag)
+        patches.append(time.perf_counter() - started)
+        assert answer.status_code == 200, answer.text
+    record_property("looks", json.dumps([1000 * seconds for seconds in looks]))
+    record_property("patches", json.dumps([1000 * seconds for seconds in patches]))
+    record_property("sectors", len(new) // SECTOR)
 
 
 def test_no_second_slot(interpreter, make_flash, serve, image: bytes, assert_refused) -> None:

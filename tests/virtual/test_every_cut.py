@@ -101,17 +101,17 @@ def test_a_board_leaves_nothing_behind(experiment: Experiment):
 
 def test_an_answer_that_is_read_late(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
     """As on a loaded computer: by then the new version has settled."""
-    post = requests.Session.post
+    send = requests.Session.request
 
     with new_bench() as bench:
 
-        def post_and_wait(*arguments: object, **options: object) -> requests.Response:
-            answer = post(*arguments, **options)
+        def send_and_wait(*arguments: object, **options: object) -> requests.Response:
+            answer = send(*arguments, **options)
             assert bench.settled("ota_1")
             return answer
 
         begin(bench, experiment)
-        monkeypatch.setattr(requests.Session, "post", post_and_wait)
+        monkeypatch.setattr(requests.Session, "request", send_and_wait)
         assert bench.update(experiment.new.data).ok
 
 
@@ -126,6 +126,38 @@ def test_every_cut(experiment: Experiment, found: list[str]):
     # Between the two stands what the old version notes of its restart.
     assert {region for _, _, region in about[set_boot + 3 : probation]} == {"nvs"}
     assert [n for n, outcome in enumerate(found) if outcome == NEW] == [*range(set_boot + 3, probation + 1), len(about)]
+
+
+@pytest.fixture(scope="module")
+def synced(base: BaseImage, old: UpdateImage) -> Experiment:
+    """An update of which only the changed sectors are sent."""
+    return Experiment(old, build("1.1.0", base=base), is_whole=False)
+
+
+def test_every_cut_of_changed_sectors(synced: Experiment):
+    """The old version, as for a whole image; and what is missing then is no more than was, but for the first sector.
+
+    From set_boot's record on nothing is different.
+    """
+    *_, regions, states = zip(*synced.cuts(), strict=True)
+    states = states[: regions.index("otadata") + 3]
+    touched = {address // SECTOR for address, _ in synced.journal if address >= OTA_1}
+    assert len(touched) == 4  # the first one, the header of the application, and two of that
+    assert synced.outcomes(list(states)) == [OLD] * len(states)
+    first = OTA_1 // SECTOR
+    image = [synced.new.data[at : at + SECTOR] for at in range(0, synced.new.size, SECTOR)]
+    for state in states:
+        missing = {first + number for number, data in enumerate(image) if state[first + number] != data}
+        assert missing <= touched
+
+
+def test_flash_that_fails_under_changed_sectors(synced: Experiment):
+    faults = [(kind, address) for kind, address in synced.faults(random.Random(SEED)) if address >= OTA_1]
+    faults.remove(("stuck_sector", OTA_1))  # which stays as it shall be
+    answers = synced.uploads(faults)
+    assert answers.keys() == set(faults)
+    assert {error for error, _ in answers.values()} == {"UPDATE_ERROR_WRITE"}
+    assert set(synced.outcomes([state for _, state in answers.values()])) == {OLD}
 
 
 def sector_without_places(number: int, data: bytes) -> object:
@@ -288,8 +320,7 @@ def test_an_application_that_is_damaged_is_refused(experiment: Experiment):
 
 
 def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, tmp_path: Path):
-    there = "        self.target.ioctl(_ERASE, 0)\n        await"
-    instead = "        self.target.writeblocks(0, self._first)\n        await"
+    there, instead = "self.target.ioctl(_ERASE, 0)", "self.target.writeblocks(0, self._first)"
     app = changed(tmp_path / "app", ("updater.py", there, instead))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
     experiment = Experiment(old, new)

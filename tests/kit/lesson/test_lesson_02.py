@@ -45,7 +45,15 @@ for state in (BEFORE, AFTER_1, AFTER_0):
     state.records = list(map(Record, state.records))
 RESULT = SimpleNamespace(slot="ota_1"), SimpleNamespace(slot="ota_0")
 
+
+def travelled(name: str, count: int | None) -> dict:
+    """An upload of 300 sectors, of which so many travelled; None: the whole image."""
+    return {name: SimpleNamespace(bytes=300 * 4096, sectors=None if count is None else tuple(range(count)))}
+
+
 STATES = {
+    "travel": (travelled("small", 5), "a few", travelled("small", None), "all"),
+    "again": (travelled("rest", 5), "a few", travelled("rest", 170), "half"),
     "slot": (ota(running="ota_1"), "ota_1", ota(running="ota_0"), "ota_0"),
     "old": ({"before": BEFORE, "result": RESULT[0]}, "yes", {"before": BEFORE, "result": RESULT[1]}, "no"),
     "state": (ota(image_state="VALID"), "VALID", ota(image_state="PENDING_VERIFY"), "PENDING_VERIFY"),
@@ -90,6 +98,23 @@ def test_the_verdict_changes_with_the_page(task: str, monkeypatch: pytest.Monkey
     for text, verdict in ((good, "right"), (bad, "not yet")):
         monkeypatch.setattr("requests.get", lambda *_, text=text, **__: SimpleNamespace(text=text, ok=bool(text)))
         assert state(task, names) == verdict
+
+
+@pytest.mark.parametrize(
+    ("count", "answer"),
+    [
+        (0, "a few"),
+        (29, "a few"),
+        (30, "half"),
+        (150, "half"),
+        (269, "half"),
+        (270, "all"),
+        (300, "all"),
+        (None, "all"),
+    ],
+)
+def test_how_many_sectors_travelled(count: int | None, answer: str):
+    assert state("travel", travelled("small", count), answer) == "right"
 
 
 def test_another_version_in_another_colour_is_not_asked_for(monkeypatch: pytest.MonkeyPatch):

@@ -143,6 +143,12 @@ STATES = {
         "two",
     ),
     "times": (tried(500, 600, 900, 1000), 3, tried(1000), 1),
+    "worse": (
+        {"went_on": SimpleNamespace(version="1.3.0"), "ota": client(version="1.3.0")},
+        "arrives",
+        {"went_on": SimpleNamespace(version="1.3.0"), "ota": client(version="1.2.0")},
+        "does not",
+    ),
     "spare": ({"forgotten": {"version": "1.1.3"}}, "1.1.3", {"forgotten": {"version": "1.2.0"}}, "1.2.0"),
     "files": (bad_files(*["ACTIVATE"] * 3), None, bad_files("ACTIVATE", "ACTIVATE"), None),
     "begins": (cut(BLANK), "as before", cut(bytes(16)), "erased"),
