@@ -1,9 +1,11 @@
 """The board's own pages in a browser, on a virtual board in a process of its own."""
 
 import contextlib
+import hashlib
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +31,18 @@ CONFIRMED = "Version 1.1.0 runs, confirmed."
 BUILD = "the .bin file that kit.build()"
 NO_START = "This is no app image: it is too short, or does not start with 0xE9. Choose " + BUILD
 NO_DESCRIPTOR = "This is no app image: it has no app descriptor. A full firmware.bin starts with"
+OTA_1 = 0x190000
+SECTOR = 4096
+# What the page sends, as method, address and bytes; the script in its place may change what it asks for
+RECORD = """
+const original = fetch;
+window.sent = [];
+window.fetch = (path, options = {}) => {
+  %s;
+  if (options.body) sent.push([options.method, path, options.body.size]);
+  return original(path, options);
+};
+"""
 # WCAG 2.2, 1.4.3, of each element with a text of its own, against the first background behind it
 CONTRASTS = """
 const parts = color => color.match(/[\\d.]+/g).map(Number);
@@ -110,11 +124,15 @@ def untouched(
 
 @pytest.fixture
 def start(installed_file: Path, tmp_path: Path, wait_until: Callable) -> Iterator[Callable[..., Virtual]]:
-    """Function that starts a board with version 1.0.0; `pace` is KIT_PACE."""
+    """Function that starts a board with version 1.0.0; `pace` is KIT_PACE, `other` what its other slot holds."""
     with contextlib.ExitStack() as stack:
 
-        def started(pace: float = 0) -> Virtual:
-            virtual = stack.enter_context(running(shutil.copy(installed_file, tmp_path / "flash.bin"), pace))
+        def started(pace: float = 0, other: bytes = b"") -> Virtual:
+            flash = shutil.copy(installed_file, tmp_path / "flash.bin")
+            with flash.open("r+b") as file:
+                file.seek(OTA_1)
+                file.write(other)
+            virtual = stack.enter_context(running(flash, pace))
             wait_until(lambda: is_up(virtual))
             return virtual
 
@@ -171,6 +189,14 @@ class Page:
     def send(self, file: Path) -> None:
         self.choose(file)
         self.find("#send").click()
+
+    def record(self, change: str = "") -> None:
+        """Note from now on what the page sends."""
+        self.js(RECORD % change)
+
+    def sent(self) -> list[tuple[str, str, int]]:
+        """Method, address and bytes of each upload."""
+        return [tuple(upload) for upload in self.js("return sent")]
 
     def said(self) -> str:
         return self.find("#said").text
@@ -291,6 +317,73 @@ def test_update(page: Page, start: Callable, good: Path):
     page.save("confirmed")
 
 
+def test_digests(page: Page, untouched: Virtual):
+    """The script computes as zlib and hashlib do, about the ends of SHA-256's blocks too."""
+    lengths = [0, 1, 55, 56, 63, 64, 65, 4096, 100_001]
+    page.log_in(untouched)
+    script = """
+    const data = length => Uint8Array.from({ length }, (_, index) => (index * 7) % 251);
+    return arguments[0].map(data).map(bytes => [crc32(bytes), [...sha256(bytes)]]);
+    """
+    expected = [bytes(index * 7 % 251 for index in range(length)) for length in lengths]
+    assert page.js(script, lengths) == [[zlib.crc32(data), [*hashlib.sha256(data).digest()]] for data in expected]
+
+
+def test_what_the_slot_lacks(page: Page, board: Virtual, images, good: Path, tmp_path: Path):
+    """All where the slot is blank, what differs where it holds 1.0.0, and one sector where it has the very image."""
+    size = good.stat().st_size
+    page.log_in(board)
+    page.record()
+    page.send(good)
+    page.wait_for(CONFIRMED)
+    assert page.sent() == [("POST", "update", size)]
+    assert page.find("#travels").text == ""
+
+    page.log_in(board)
+    page.record()
+    page.send(build("1.2.0", base=image_set()).save(tmp_path / "1.2.0.bin"))
+    page.wait_for("Version 1.2.0 runs, confirmed.")
+    assert page.sent() == [("PATCH", "update", 2 * (2 + SECTOR))]
+    assert page.find("#travels").text == travels(2, size)
+    assert page.bar() == (size, size)
+    page.save("changed-sectors")
+
+    page.log_in(board)
+    page.record()
+    page.choose(good)
+    page.find("#force").click()
+    page.find("#send").click()
+    page.wait_for(CONFIRMED)
+    assert page.sent() == [("PATCH", "update?force=1", 2 + SECTOR)], "a hub's proxy fails with an empty body"
+    assert page.find("#travels").text == travels(1, size)
+
+
+def travels(sectors: int, size: int) -> str:
+    """What the page says of an update that does not travel whole."""
+    kilobytes = round(sectors * SECTOR / 1000)
+    return f"This update takes {sectors} of {-(-size // SECTOR)} sectors, {kilobytes} kB: the board has the others."
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ("if (options.method === 'PATCH') options.headers['If-Match'] = '\"stale\"'", ("PATCH", "update", 2 * 4098)),
+        ("if (path === 'sectors') path = 'nothing'", None),
+    ],
+    ids=["another slot", "older firmware"],
+)
+def test_whole_image(page: Page, start: Callable, images, good: Path, change: str, part: tuple | None):
+    """It travels where the slot is not what it was (412), and where the firmware knows no sectors (404)."""
+    board = start(other=images[0].data)
+    page.log_in(board)
+    page.record(change)
+    page.send(good)
+    page.wait_for(CONFIRMED)
+    whole = ("POST", "update", good.stat().st_size)
+    assert page.sent() == ([part, whole] if part else [whole])
+    assert page.find("#travels").text == ""
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -401,18 +494,28 @@ def test_login_that_has_ended(page: Page, untouched: Virtual, good: Path):
 
 
 def test_power_cut(page: Page, start: Callable, good: Path):
-    """The page notices, looks for the board, and says what runs when it is back."""
-    board = start(pace=0.5)
+    """The page notices, looks for the board, and says what runs when it is back; what it has does not travel again."""
+    board = start(pace=0.2)
     page.log_in(board)
     page.send(good)
-    page.wait_until(lambda: page.bar()[0] > 0)
+    page.wait_until(lambda: page.bar()[0] > page.bar()[1] / 2)
     board.power(on=False)
     page.wait_for("The connection broke off. Looking for the board.")
     board.power(on=True)
     page.wait_for("The board restarted, and runs version 1.0.0 again.")
     page.save("power-cut")
     page.find("#said a").click()
-    page.wait_until(lambda: page.driver.find_elements(By.ID, "password"))
+    page.find("#password")
+    page.log_in(board)
+    page.record()
+    page.send(good)
+    page.wait_until(lambda: page.find("#phase").text == "Writing" and page.find("#travels").text)
+    page.save("going-on")
+    page.wait_for(CONFIRMED)
+    ((method, _, size),) = page.sent()
+    assert method == "PATCH"
+    assert 0 < size < good.stat().st_size / 2 + 2 * SECTOR
+    assert page.find("#travels").text == travels(size // (2 + SECTOR), good.stat().st_size)
 
 
 def test_board_that_stays_away(page: Page, board: Virtual, good: Path):
@@ -498,7 +601,9 @@ def test_phone(page: Page, board: Virtual, damaged: Path, scheme: str):
     edges = "const {top, bottom} = document.getElementById('said').getBoundingClientRect(); return [top, bottom]"
     top, bottom = page.js(edges)
     assert 0 <= top < bottom <= 640, "what it says is out of sight"
-    page.js("draw({phase: 'write', written: 4e5, size: 1.2e6})")
+    page.js(
+        "draw({phase: 'write', written: 4e5, size: 1.2e6}); setText($('travels'), arguments[0])", travels(5, 1_200_000)
+    )
     assert_readable(page, f"phone-{scheme}-refused")
     page.js("say('good', 'Version 1.1.0 runs, confirmed.', '', 'Open its page')")
     assert_readable(page, f"phone-{scheme}-good")
@@ -548,7 +653,7 @@ def test_names(page: Page, untouched: Virtual):
         ("progressbar", "Written to the board"),
     }
     live = page.driver.find_elements(By.CSS_SELECTOR, "[aria-live=polite]")
-    assert [element.get_attribute("id") for element in live] == ["about", "phase", "said"]
+    assert [element.get_attribute("id") for element in live] == ["about", "phase", "travels", "said"]
 
 
 def names(page: Page) -> set[tuple[str, str]]:

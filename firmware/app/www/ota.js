@@ -2,6 +2,7 @@
 "use strict";
 
 const HEAD = 288; // bytes that say what a file is: esp_image_header_t and esp_app_desc_t, as in image.py
+const SECTOR = 4096; // bytes
 const POLL = 1000; // ms
 const ANSWER = 5000; // ms that an answer may take
 const SILENCE = 30000; // ms without news of the update after which its connection counts as broken
@@ -67,6 +68,7 @@ function draw({ phase, written, size }) {
 // The progress takes the place of the form, and the focus, which nothing hidden can keep.
 function begin(progress) {
   draw(progress);
+  setText($("travels"), "");
   $("form").hidden = true;
   $("run").focus();
 }
@@ -192,6 +194,96 @@ function fail(info, before, progress) {
   else stop(`The update ended: ${progress.error ?? "no file arrived"}. ${stays}`, "Send the image again.");
 }
 
+// What CRC-32 makes of each byte
+const CRCS = Int32Array.from({ length: 256 }, (_, crc) => {
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 && 0xedb88320);
+  return crc;
+});
+
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) crc = CRCS[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+// FIPS 180-4 takes the first 32 bits behind the point of roots of the first primes.
+const PRIMES = [];
+for (let n = 2; PRIMES.length < 64; n++) if (PRIMES.every((prime) => n % prime)) PRIMES.push(n);
+const words = (root) => Int32Array.from(PRIMES, (prime) => (root(prime) % 1) * 2 ** 32);
+const ROUNDS = words(Math.cbrt);
+const START = words(Math.sqrt).slice(0, 8);
+const rotate = (word, n) => (word >>> n) | (word << (32 - n)); // to the right
+
+// The browser's own, crypto.subtle, is not there on a page that came by plain HTTP.
+function sha256(bytes) {
+  const padded = new DataView(new ArrayBuffer(((bytes.length + 72) >> 6) << 6)); // 64 bytes a block
+  new Uint8Array(padded.buffer).set(bytes);
+  padded.setUint8(bytes.length, 0x80);
+  padded.setUint32(padded.byteLength - 4, 8 * bytes.length); // an image has less than 2 ** 32 bits
+  const hash = START.slice();
+  const w = new Int32Array(64);
+  for (let start = 0; start < padded.byteLength; start += 64) {
+    for (let t = 0; t < 16; t++) w[t] = padded.getInt32(start + 4 * t);
+    for (let t = 16; t < 64; t++) {
+      const [x, y] = [w[t - 15], w[t - 2]];
+      const s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3);
+      const s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10);
+      w[t] = w[t - 16] + s0 + w[t - 7] + s1;
+    }
+    compress(hash, w);
+  }
+  return Uint8Array.from({ length: 32 }, (_, i) => hash[i >> 2] >> (24 - 8 * (i % 4)));
+}
+
+function compress(hash, w) {
+  let [a, b, c, d, e, f, g, h] = hash;
+  for (let t = 0; t < 64; t++) {
+    const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const t1 = h + s1 + ((e & f) ^ (~e & g)) + ROUNDS[t] + w[t];
+    const t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
+    [a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+  }
+  [a, b, c, d, e, f, g, h].forEach((word, i) => (hash[i] += word));
+}
+
+// CRC-32 of the sectors that the slot holds, and its ETag. Null where none come, as from older firmware.
+async function askSectors() {
+  try {
+    const response = await fetch("sectors", { signal: AbortSignal.timeout(ANSWER) });
+    const [count, ...crcs] = new Uint32Array(await response.arrayBuffer()); // little-endian, as browsers are
+    return response.ok && crcs.length === count ? { crcs, tag: response.headers.get("ETag") } : null;
+  } catch {
+    return null;
+  }
+}
+
+// The request that brings what the slot lacks of a file. Null where the whole file shall travel.
+async function changed(file) {
+  const slot = await askSectors();
+  const data = slot && (await file.arrayBuffer().catch(() => null)); // the file may have gone
+  if (!data) return null;
+  const padded = new Uint8Array(Math.ceil(file.size / SECTOR) * SECTOR).fill(0xff);
+  padded.set(new Uint8Array(data));
+  const sector = (n) => padded.subarray(n * SECTOR, (n + 1) * SECTOR);
+  const all = [...Array(padded.length / SECTOR).keys()];
+  const lacking = all.filter((n) => crc32(sector(n)) !== slot.crcs[n]);
+  if (!lacking.length) lacking.push(0); // a hub's proxy fails with an empty body
+  const size = lacking.length * SECTOR;
+  if (size + SECTOR >= file.size) return null;
+  const kB = Math.round(size / 1000);
+  return {
+    text: `This update takes ${lacking.length} of ${all.length} sectors, ${kB} kB: the board has the others.`,
+    method: "PATCH",
+    headers: {
+      "Content-Type": `application/vnd.esp32-sectors; size=${file.size}`,
+      "If-Match": slot.tag,
+      "Repr-Digest": `sha-256=:${btoa(String.fromCharCode(...sha256(new Uint8Array(data))))}:`,
+    },
+    body: new Blob(lacking.flatMap((n) => [Uint8Array.of(n, n >> 8), sector(n)])),
+  };
+}
+
 async function upload() {
   const [file] = $("file").files;
   begin({ phase: "check", written: 0, size: file.size });
@@ -200,22 +292,27 @@ async function upload() {
 }
 
 async function send(file, before) {
-  const giveUp = new AbortController();
-  isSending = true;
-  const sending = ask($("force").checked ? "update?force=1" : "update", {
-    method: "POST",
-    body: file,
-    headers: { "Content-Type": "application/octet-stream" },
-    signal: giveUp.signal,
-  });
-  const answer = await watch(sending, giveUp);
-  isSending = false;
+  const whole = { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file };
+  const part = await changed(file);
+  let answer = await bring(part ?? whole);
+  if (part && answer?.status === 412) answer = await bring(whole); // the slot is not what it was
   if (answer && !answer.ok) return refused(answer);
   if (answer) {
     draw({ phase: "restart", written: answer.bytes, size: file.size });
     say("", `Version ${answer.version} is in ${answer.slot}.`, "The board restarts into it.");
   } else say("", "The connection broke off.", "Looking for the board.");
   await follow(before);
+}
+
+// The board's answer to an upload, null where the connection broke off.
+async function bring({ text = "", ...request }) {
+  setText($("travels"), text);
+  const giveUp = new AbortController();
+  isSending = true;
+  const path = $("force").checked ? "update?force=1" : "update";
+  const answer = await watch(ask(path, { ...request, signal: giveUp.signal }), giveUp);
+  isSending = false;
+  return answer;
 }
 
 function refused({ status, message, advice }) {
