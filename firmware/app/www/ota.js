@@ -295,7 +295,8 @@ async function send(file, before) {
   const whole = { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file };
   const part = await changed(file);
   let answer = await bring(part ?? whole);
-  if (part && answer?.status === 412) answer = await bring(whole); // the slot is not what it was
+  // The slot is not what it was, or a proxy knows no PATCH.
+  if (part && [405, 412, 501].includes(answer?.status)) answer = await bring(whole);
   if (answer && !answer.ok) return refused(answer);
   if (answer) {
     draw({ phase: "restart", written: answer.bytes, size: file.size });

@@ -12,6 +12,7 @@ from kit.errors import ImageError
 from kit.image import application, filesystem
 from kit.image.application import MADE_BY, new_app, set_constant, strip
 
+MODULES = sorted((application.firmware_dir() / "app").glob("*.py"))
 MPY_HEADER = b"M\x06"  # "M", and the bytecode version that MicroPython 1.23 and later load
 
 
@@ -291,6 +292,52 @@ def test_strip_keeps_lines_and_code():
     assert after["Page"].__doc__ == ""
     lines = [node.lineno for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.Return | ast.Import)]
     assert [node.lineno for node in ast.walk(ast.parse(stripped)) if isinstance(node, ast.Return | ast.Import)] == lines
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_strip_changes_no_code(path: Path):
+    """Nor the line of any: a traceback names it."""
+    source = path.read_text()
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, application.DOCUMENTED) and ast.get_docstring(node):
+            node.body[0].value.value = ""
+    stripped = strip(path.name, source)
+    assert ast.dump(ast.parse(stripped)) == ast.dump(tree)
+    lines = [
+        [node.lineno for node in ast.walk(parsed) if isinstance(node, ast.Call)]
+        for parsed in (tree, ast.parse(stripped))
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_strip_indents_by_single_spaces():
+    source = """
+class Page:
+    def show(self,
+             text):
+        if text:
+            return [
+                1,
+            ]
+        value = '''
+        not code'''
+        return value
+"""
+    assert strip("page.py", source).split("\n") == [
+        "",
+        "class Page:",
+        " def show(self,",
+        "             text):",
+        "  if text:",
+        "   return [",
+        "                1,",
+        "            ]",
+        "  value = '''",
+        "        not code'''",
+        "  return value",
+        "",
+    ]
 
 
 def test_strip_reads_windows_files(app_folder: Path):

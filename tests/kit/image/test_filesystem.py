@@ -121,7 +121,7 @@ MANY = edits(
         pytest.param(new("lib/a.py"), (4, 3), id="new in a folder"),
         pytest.param(new("data.txt", "text" * 8000), (10, 10), id="new and large"),  # 8 sectors of its own
         pytest.param(no("seldom.py"), (1, 1), id="removed"),
-        pytest.param(MANY, (8, 9), id="many"),
+        pytest.param(MANY, (10, 10), id="many"),
     ],
 )
 @BOTH_KINDS
