@@ -107,7 +107,7 @@ def _watch(web: Web, sending: Future, start: float, parcel: Parcel, bar: Progres
     samples = [(0.0, 0, 0, "check")]
     heard = time.monotonic()
     while not sending.done() and time.monotonic() - heard < SILENCE:
-        wait([sending], 0.2 if time.monotonic() - start < 1 else 1.0)
+        wait([sending], 0.25 if time.monotonic() - start < 1 else 1.0)
         state = None if sending.done() else web.look("/progress", PROGRESS)
         heard = heard if state is None else time.monotonic()
         if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before

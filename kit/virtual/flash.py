@@ -18,6 +18,10 @@ OTHER_SIZES = tuple(SIZE >> n for n in range(1, 5))  # of smaller chips: no file
 READ_START, READ_PER_BYTE = 5e-6, 454e-6 / 4096
 WRITE_START, WRITE_PER_BYTE = 13e-6, 6354e-6 / 4096
 ERASE_PER_SECTOR = 37142e-6
+# s: an operation comes from another process, which takes this computer time and no chip. What that and sleep() take too
+# long is given back by the next waits, as far as they come soon.
+HANDED_OVER = 0.0002
+LARGEST_CREDIT = 0.05
 LONGEST_DEBT = 0.002  # s; shorter waits than this are saved up, since sleep() is not finer
 
 POWER_CUT, HALF_WRITE, STUCK_SECTOR, STUCK_BIT, LYING_READ = FAULTS = (
@@ -58,7 +62,7 @@ class Flash:
         self.path, self.pace, self.size = path, pace, SIZE
         self.reads = self.writes = self.erases = 0
         self._lock = threading.RLock()
-        self._debt = 0.0
+        self._debt = self._done = 0.0
         self.powered, self.on_cut = True, lambda: None
         self._faults: dict[tuple[str, int], int] = {}  # by kind and place, what each has to remember
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,8 +175,10 @@ class Flash:
             raise OSError(f"{length:#x} bytes at {address:#x} are outside the flash of {self.size:#x} bytes")
 
     def _wait(self, seconds: float) -> None:
-        self._debt += seconds * self.pace
+        self._debt += seconds * self.pace - min(HANDED_OVER, time.monotonic() - self._done)
+        self._debt = max(-LARGEST_CREDIT, self._debt)
         if self._debt >= LONGEST_DEBT:
             before = time.monotonic()
             time.sleep(self._debt)
-            self._debt -= time.monotonic() - before  # sleep() overshoots; the next wait gives it back
+            self._debt -= time.monotonic() - before
+        self._done = time.monotonic()

@@ -203,7 +203,7 @@ def test_what_a_401_offers(own) -> None:
 def test_no_such_thing(own) -> None:
     assert error(own, "GET /nothing HTTP/1.1\nHost: localhost") == (404, "NOT_FOUND")
     assert error(own, "BREW /info HTTP/1.1\nHost: localhost") == (405, "BAD_METHOD")
-    for path, allowed in (("/info", "GET, HEAD"), ("/login", "POST"), ("/update", "GET, POST, HEAD")):
+    for path, allowed in (("/info", "GET, HEAD"), ("/login", "POST"), ("/update", "GET, POST, PATCH, HEAD")):
         _, headers, _ = ask(own, f"OPTIONS {path} HTTP/1.1\nHost: localhost")
         assert sorted(headers["allow"].split(", ")) == sorted(allowed.split(", "))
 

@@ -17,7 +17,7 @@ def test_outcomes_on_a_board(board):
             ota.upload(damage.truncated(build("1.1.0")))
         link.drop(100_000)
         with pytest.raises(BoardError), outcomes.record("Dropped"):
-            ota.upload(build("1.1.0"))
+            ota.upload(build("1.1.0"), whole=True)
         with pytest.raises(RollbackError), outcomes.record("Crash at start"):
             ota.upload(damage.crashing("1.1.0"))
         ota.login()

@@ -40,14 +40,14 @@ def ota(link) -> OtaClient:
 
 def test_it_passes_everything_unless_it_is_told_to_fail(link, ota: OtaClient, image: UpdateImage):
     assert repr(link) == "Link: passes everything"
-    assert repr(ota.upload(image)) == f"1.1.0 in ota_1: {image.size:,} bytes accepted, confirmed"
+    assert repr(ota.upload(image, whole=True)) == f"1.1.0 in ota_1: {image.size:,} bytes accepted, confirmed"
     assert repr(link) == "Link: passes everything"
 
 
 def test_an_upload_that_ends_before_its_fault(link, ota: OtaClient, image: UpdateImage):
     link.drop(5_000_000)
     with pytest.raises(UpdateError):
-        ota.upload(image.data[:50_000])
+        ota.upload(image.data[:50_000], whole=True)
     assert repr(link) == "Link: the last upload was not dropped after 5,000,000 bytes"
 
 
@@ -58,7 +58,7 @@ def test_a_dropped_upload(link, ota: OtaClient, image: UpdateImage, count: int):
     before = repr(ota.info())
     assert repr(link) == f"Link: the next upload will be dropped after {count:,} bytes"
     with pytest.raises(BoardError) as caught:
-        ota.upload(image)
+        ota.upload(image, whole=True)
     done = max(0, count // SECTOR * SECTOR - SECTOR)
     assert str(caught.value) == (
         f"The link broke after the board had acknowledged {done:,} of {image.size:,} bytes."
@@ -73,7 +73,7 @@ def test_a_stalled_upload(link, ota: OtaClient, image: UpdateImage):
     """The board hangs up after 10 s; meanwhile other requests pass."""
     link.stall(200_000)
     with pytest.raises(BoardError, match=r"The link broke after the board had acknowledged 192,512 of"):
-        ota.upload(image)
+        ota.upload(image, whole=True)
     assert repr(link) == "Link: the last upload was stalled after 200,000 bytes"
     assert ota.progress()["error"] == "UPDATE_ERROR_ABORT"
 
@@ -81,7 +81,7 @@ def test_a_stalled_upload(link, ota: OtaClient, image: UpdateImage):
 def test_a_corrupted_upload(link, ota: OtaClient, image: UpdateImage):
     link.corrupt(300_000)
     with pytest.raises(UpdateError) as caught:
-        ota.upload(image)
+        ota.upload(image, whole=True)
     assert caught.value.error == "UPDATE_ERROR_MD5"
     assert repr(link) == "Link: the last upload was changed by one bit in byte 300,000"
     assert ota.upload(image).version == "1.1.0"  # a fault is for one upload
@@ -96,7 +96,7 @@ def test_slow_uploads(link, ota: OtaClient):
     ):
         assert f"the next upload will be {words}" in repr(plan())
         ota.login()
-        assert ota.upload(build(version)).samples[-1][0] >= seconds
+        assert ota.upload(build(version), whole=True).samples[-1][0] >= seconds
         assert f"the last upload was {words}" in repr(link)
 
 
@@ -104,14 +104,14 @@ def test_a_flaky_link(link, ota: OtaClient, image: UpdateImage):
     """It breaks upload after upload, wherever the die says, until another fault is planned."""
     words = "dropped by chance, after 700,000 bytes in the mean"
     assert repr(link.flaky(700_000)) == f"Link: the next upload will be {words}"
-    result = ota.upload(image, tries=9)
+    result = ota.upload(image, tries=9, whole=True)
     done = [samples[-1][2] for samples in result.broken]
     assert len(done) == len(set(done)) == 3
     assert repr(link) == f"Link: the next upload will be {words}"
     ota.login()
     link.drop(100_000)
     with pytest.raises(BoardError, match="acknowledged 94,208 of"):
-        ota.upload(build("1.2.0"))
+        ota.upload(build("1.2.0"), whole=True)
 
 
 def test_what_a_board_has_not_taken_has_not_passed():
@@ -193,7 +193,7 @@ def test_a_board_that_is_not_there():
 def test_it_ends_twice_and_while_it_is_used(link, ota: OtaClient, image: UpdateImage, caplog):
     link.throttle(100_000)
     with ThreadPoolExecutor(1) as pool:
-        uploading = pool.submit(ota.upload, image)
+        uploading = pool.submit(ota.upload, image, whole=True)
         while ota.progress()["phase"] != "write":
             assert not uploading.done()
         with link:

@@ -31,6 +31,7 @@ GOOD = {
     "POST /restart": {"message": "The board restarts."},
     "POST /rollback": {"version": "1.0.0", "slot": "ota_1"},
     "GET /config": {"hostname": "x"},
+    "GET /sectors": bytes(4),  # none
     "PUT /config": {"message": "The settings apply at the next restart."},
     "POST /update": {
         "version": "1.1.0",
@@ -230,6 +231,7 @@ VERBS: dict[str, tuple[str, str, Callable[[OtaClient], object]]] = {
     "wait for a restart": ("GET /info", "POST /restart", OtaClient.restart),
     "rollback": ("POST /rollback", "", OtaClient.rollback),
     "wait for a rollback": ("GET /info", "POST /rollback", OtaClient.rollback),
+    "look at the slot": ("GET /sectors", "", upload),
     "upload": ("POST /update", "", upload),
     "wait for a confirmation": ("GET /info", "POST /update", upload),
 }
