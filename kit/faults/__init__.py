@@ -2,6 +2,7 @@
 
 import importlib
 
+from kit.faults.blank import blank_slot as blank_slot
 from kit.faults.client import another_upload as another_upload
 from kit.faults.cuts import every_cut as every_cut
 from kit.faults.damage import *  # noqa: F403

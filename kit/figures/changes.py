@@ -23,7 +23,7 @@ def changed_sectors(result: UploadResult) -> Figure:
         strip.axvspan(0, count, color=PALE, alpha=0.5, linewidth=0)
         for number in numbers:
             strip.axvspan(number, number + 1, color=BLUE, linewidth=MARK)
-        strip.set(xlim=(0, count), yticks=[], ylabel="sectors", xlabel="number of the sector in the slot")
+        strip.set(xlim=(0, count), yticks=[], ylabel="sectors", xlabel="number of the sector in the image")
         rows = (("travelled", len(numbers) * SECTOR, f"; {took} on the board", BLUE), ("image", result.bytes, "", PALE))
         for name, size, more, color in rows:
             bars.barh(name, size / KB, color=color)

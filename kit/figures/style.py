@@ -47,3 +47,7 @@ def titled_figure(title: str, alt: str, virtual: bool, height: float) -> Iterato
 
 def seconds_text(time: float) -> str:
     return f"{time:.1f} s" if time >= 10 else f"{time:.2g} s"
+
+
+def size_text(size: int) -> str:
+    return f"{size / MB:,.1f} MB" if size >= MB / 10 else f"{size / KB:,.0f} kB"

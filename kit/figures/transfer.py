@@ -6,7 +6,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kit.figures.style import BLUE, GREY, KB, MB, ORANGE, PALE, PURPLE, seconds_text, titled_figure
+from kit.figures.style import BLUE, GREY, KB, MB, ORANGE, PALE, PURPLE, seconds_text, size_text, titled_figure
 from kit.ota.result import UploadResult
 
 
@@ -50,12 +50,12 @@ def compare_links(results: Mapping[str, UploadResult]) -> Figure:
 
 
 def retries(result: UploadResult) -> Figure:
-    """Draw the bytes that the board has written over the seconds, one try after the other until one arrived."""
+    """Draw the bytes that the slot has over the seconds, one try after the other until one arrived."""
     tries = [*result.broken, result.samples]
     sent = sum(samples[-1][1] for samples in tries)
     count = f"{len(tries)} tries" if result.broken else "1 try"
-    title = f"{count}, {sent / MB:,.1f} MB for an image of {result.bytes / MB:,.1f} MB"
-    alt = "The bytes that the board has written over the seconds, try after try; each begins at zero."
+    title = f"{count}, {size_text(sent)} for an image of {size_text(result.bytes)}"
+    alt = "The bytes that the slot has over the seconds, try after try; each begins at zero."
     with titled_figure(title, alt, result.virtual, 3.6) as figure:
         axes = figure.subplots(gridspec_kw={"left": 0.08, "right": 0.98, "top": 0.86, "bottom": 0.17})
         start = 0.0
@@ -69,7 +69,7 @@ def retries(result: UploadResult) -> Figure:
             axes.annotate(word, (times[-1], written[-1]), (-8, 4), textcoords="offset points", ha="right")
             start = times[-1]
         axes.axhline(result.bytes / MB, color=PALE, linestyle="--", zorder=0)
-        axes.set(xlim=0, ylim=(0, result.bytes / MB * 1.15), ylabel="MB written", xlabel="seconds of uploading")
+        axes.set(xlim=0, ylim=(0, result.bytes / MB * 1.15), ylabel="MB in the slot", xlabel="seconds of uploading")
     return figure
 
 

@@ -25,6 +25,6 @@ def begin_updated(names: Names, app: Path | None = None) -> Board:
         bring_first_version(board)
         ota = OtaClient(board.url)
         ota.login()
-        ota.upload(build("1.1.0", board=board, app=app))
+        ota.upload(build("1.1.0", board=board, app=app), whole=True)  # its bar gives no answer away
     names.ota = OtaClient(board.url)
     return board

@@ -1,5 +1,6 @@
 """What a check says."""
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -19,4 +20,5 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         style = f"border-left: 4px solid {COLOURS[self.state]}; padding: .3em .8em; white-space: pre-line"
-        return f'<div role="status" style="{style}">{escape(self.text)}</div>'
+        text = re.sub("`([^`]+)`", r"<code>\1</code>", escape(self.text))
+        return f'<div role="status" style="{style}">{text}</div>'

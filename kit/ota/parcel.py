@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kit.errors import BoardError
 from kit.image.partition import SECTOR
 from kit.ota.answer import not_ours, read
+from kit.ota.exchange import Answer
 from kit.ota.web import Web
 
 NOT_FOUND = 404  # what firmware answers that knows whole images only
@@ -59,25 +60,36 @@ def changed(web: Web, data: bytes) -> Parcel | None:
         answer = web.request("GET", "/sectors")
     except BoardError:  # nobody answers: the upload will say why
         return None
-    if answer.status == NOT_FOUND:
+    held, total = _held(answer), -(-len(data) // SECTOR)
+    if total > len(held):
         return None
+    numbers = tuple(n for n in range(total) if held[n] != zlib.crc32(_sector(data, n)))
+    if len(numbers) + 1 >= total:
+        return None
+    tag = answer.headers.get("ETag", "")
+    headers = {"Content-Type": SECTORS.format(len(data)), "If-Match": tag, "Repr-Digest": sha256_digest(data)}
+    body = b"".join(struct.pack("<H", number) + _sector(data, number) for number in numbers)
+    text = f"{len(numbers):,} of {total:,} sectors, {len(numbers) * SECTOR:,} bytes"
+    return Parcel("PATCH", body, headers, numbers, text)
+
+
+def _held(answer: Answer) -> list[int]:
+    """Return the CRC-32 of each sector of the slot, none where the firmware is older; or raise what the board says."""
+    if answer.status == NOT_FOUND:
+        return []
     if not answer.is_ok:
         read(answer)
-    count, *held = struct.unpack(f"<{len(answer.body) // 4}I", answer.body[: len(answer.body) // 4 * 4]) or (0,)
-    if len(held) != count or len(answer.body) % 4:
+    count, rest = divmod(len(answer.body), 4)
+    if rest or not count:
         raise not_ours(answer)
-    parcel = _with_what_differs(data, held, answer.headers.get("ETag", ""))
-    return parcel if parcel.size + SECTOR < len(data) else None
+    sectors, *held = struct.unpack(f"<{count}I", answer.body)
+    if len(held) != sectors:
+        raise not_ours(answer)
+    return held
 
 
-def _with_what_differs(data: bytes, held: list[int], tag: str) -> Parcel:
-    """Return the parcel for a slot of which the CRC-32 of each sector is known."""
-    sectors = [data[start : start + SECTOR].ljust(SECTOR, b"\xff") for start in range(0, len(data), SECTOR)]
-    numbers = tuple(n for n, sector in enumerate(sectors) if held[n : n + 1] != [zlib.crc32(sector)])
-    body = b"".join(struct.pack("<H", number) + sectors[number] for number in numbers)
-    headers = {"Content-Type": SECTORS.format(len(data)), "If-Match": tag, "Repr-Digest": sha256_digest(data)}
-    text = f"{len(numbers):,} of {len(sectors):,} sectors, {len(numbers) * SECTOR:,} bytes"
-    return Parcel("PATCH", body, headers, numbers, text)
+def _sector(data: bytes, number: int) -> bytes:
+    return data[number * SECTOR : (number + 1) * SECTOR].ljust(SECTOR, b"\xff")
 
 
 def sha256_digest(data: bytes) -> str:

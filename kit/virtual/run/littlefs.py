@@ -1,16 +1,23 @@
 """VfsLfs2 and its files (extmod/vfs_lfsx.c, vfs_lfsx_file.c of v1.26) over the littlefs library."""
 
 import io
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partialmethod
-
-from littlefs import LittleFSError, lfs
-from littlefs.lfs import LFSFileFlag
+from types import SimpleNamespace
 
 from .errors import BoardOSError, board_error
 from .interrupt import pending
 from .streams import Stream, as_bytes
+
+# littlefs-python 0.19 asks this module, or Python's own of nearly this name, for its version: a third of the time in
+# which a board starts.
+sys.modules["importlib_metadata"] = SimpleNamespace(version=lambda name: "", PackageNotFoundError=LookupError)
+from littlefs import LittleFSError, lfs  # noqa: E402
+from littlefs.lfs import LFSFileFlag  # noqa: E402
+
+del sys.modules["importlib_metadata"]
 
 DIRECTORY, REGULAR = 0x4000, 0x8000  # st_mode
 IO_ERROR, READ_ONLY = -5, -30  # what a callback tells littlefs

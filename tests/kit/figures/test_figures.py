@@ -247,6 +247,28 @@ def test_retries_are_drawn_one_after_the_other(broken, virtual):
     assert overlaps(figure) == []
 
 
+def test_what_little_was_sent_is_told_in_kilobytes():
+    small = replace(result(), samples=((0.0, 0, 0, "check"), (0.5, 20_480, SIZE, "restart")), sectors=(0, 1, 2, 3, 4))
+    assert "1 try, 20 kB for an image of 1.4 MB" in words(retries(small))
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+@pytest.mark.parametrize("numbers", [(), (0,), (0, 319, 320, 336), tuple(range(336)), tuple(range(0, 337, 2))])
+def test_changed_sectors_are_marked_in_the_slot(numbers: tuple[int, ...], virtual: bool):
+    upload = replace(result(virtual=virtual), sectors=numbers)
+    figure = upload.plot()
+    strip, bars = figure.axes
+    slot, *marks = strip.patches
+    assert (slot.get_x(), slot.get_width()) == (0, 337)  # 1,380,352 bytes
+    assert [(mark.get_x(), mark.get_width()) for mark in marks] == [(number, 1) for number in numbers]
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx([len(numbers) * 4.096, SIZE / 1000])
+    text = words(figure)
+    assert f"1.1.0 into ota_1: {len(numbers)} of 337 sectors travelled" in text
+    assert f"{len(numbers) * 4.096:,.0f} kB" in text
+    assert ("virtual board" in text) == virtual
+    assert overlaps(figure) == []
+
+
 @pytest.mark.parametrize("seconds", [0.3, 10.1, 60, 200])
 def test_numbers_of_one_link_stay_off_the_next(seconds):
     upload = slower(result(), seconds / result().samples[-1][0])

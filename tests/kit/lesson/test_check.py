@@ -107,9 +107,9 @@ def test_words_are_whole(task: str):
 
 
 def test_a_verdict_shows_itself():
-    shown = Verdict("wrong", "Not right: <b>")._repr_html_()
+    shown = Verdict("wrong", "Not right: <b>. Write `a = <b>` and `c`.")._repr_html_()
     assert 'role="status"' in shown
-    assert "Not right: &lt;b&gt;" in shown
+    assert "Not right: &lt;b&gt;. Write <code>a = &lt;b&gt;</code> and <code>c</code>." in shown
 
 
 @pytest.mark.parametrize(("lesson", "part"), [(0, 1), (5, 1), ("2", 1), (True, 1), (2, 0), (2, 9), (2, "1"), (1, True)])
