@@ -47,7 +47,7 @@ def _travelled(result: UploadResult) -> str:
 
 
 TRUTHS = {
-    "slot": lambda names: names.ota.info()["running"],
+    "slot": lambda names: names.result.slot,
     "old": lambda names: "no" if names.before.slot == names.result.slot else "yes",
     "state": lambda names: names.ota.info()["image_state"],
     "record": _changed_record,

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -76,6 +77,14 @@ def test_sectors(board, image: bytes) -> None:
 def test_sectors_need_a_token(board, assert_refused) -> None:
     assert_refused(board.get("/sectors"), 401, "UNAUTHORIZED")
     assert_refused(board.post("/sectors", headers=board.bearer), 405, "BAD_METHOD")
+
+
+def test_six_who_ask_at_once(board, image: bytes) -> None:
+    """As many as the board serves; each holds a sector in its memory, and none takes it from the update after."""
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: board.get("/sectors", headers=board.bearer).content, range(6)))
+    assert len(set(found)) == 1
+    assert patch(board, image, 2, 5).status_code == 200
 
 
 def test_changed_sectors(board, image: bytes) -> None:

@@ -73,8 +73,8 @@ def test_a_check_that_is_not_there(task: object):
 
 
 def test_a_board_that_is_gone():
-    names = {"ota": Gone(), "slot": "ota_1"}
-    assert kit.check("02-slot", names).text == "Not yet: Nothing answers at http://127.0.0.1. Is the board on?"
+    names = {"ota": Gone(), "state": "VALID"}
+    assert kit.check("02-state", names).text == "Not yet: Nothing answers at http://127.0.0.1. Is the board on?"
 
 
 @pytest.mark.parametrize("task", tasks())

@@ -54,7 +54,7 @@ def travelled(name: str, count: int | None) -> dict:
 STATES = {
     "travel": (travelled("small", 5), "a few", travelled("small", None), "all"),
     "again": (travelled("rest", 5), "a few", travelled("rest", 170), "half"),
-    "slot": (ota(running="ota_1"), "ota_1", ota(running="ota_0"), "ota_0"),
+    "slot": ({"result": RESULT[0]}, "ota_1", {"result": RESULT[1]}, "ota_0"),
     "old": ({"before": BEFORE, "result": RESULT[0]}, "yes", {"before": BEFORE, "result": RESULT[1]}, "no"),
     "state": (ota(image_state="VALID"), "VALID", ota(image_state="PENDING_VERIFY"), "PENDING_VERIFY"),
     "record": ({"before": BEFORE, "after": AFTER_1}, 1, {"before": BEFORE, "after": AFTER_0}, 0),
