@@ -12,4 +12,4 @@ def test_a_blank_slot_gets_the_whole_image(board: kit.Board):
     assert repr(board.otadata()) == records
     ota = OtaClient(board.url)
     ota.login()
-    assert ota.upload(image, wait=False).sectors is None
+    assert ota.upload(image).sectors is None
