@@ -13,7 +13,7 @@ lab: $(VENV)/lab.stamp
 test: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/lab.stamp: SPEC := .
 $(VENV)/test.stamp: SPEC := .[test]
