@@ -6,6 +6,7 @@ import gc
 import sys
 
 import _chip
+import esp32
 import machine  # noqa: F401 - stand-ins do not count as the application's
 import network  # noqa: F401
 from esp32 import NVS
@@ -22,6 +23,7 @@ def serve(port, stored_password, running, restarts=1):
     """
     _chip.running = int(running)
     _chip.machine = "Generic ESP32 module with OTA with ESP32"
+    esp32.idf_heap_info = lambda kind: [(100_000, 40_000, 30_000, 0)]  # a slow computer comes to the look at health
     nvs = NVS("kit")
     nvs.set_blob("wifi_ssid", b"virtual-wifi")
     nvs.set_blob("wifi_password", b"virtual-password")
