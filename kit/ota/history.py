@@ -10,7 +10,6 @@ from kit.ota.log import Entry
 from kit.shown import html_table
 
 UNKNOWN = "unknown"
-BUSY = "UPDATE_ERROR_BUSY"  # to a second upload: the first one goes on
 NONE = "no updates"
 HEAD = ("version", "slot", "start", "clock", "seconds", "kB", "outcome", "cause")
 # What an event that names version and slot makes of their update, and of which outcomes so far
@@ -99,7 +98,7 @@ def updates_in(entries: Iterable[Entry]) -> tuple[Update, ...]:
             left = named[1] if is_left else None
             asked_for = None if named == asked_for else asked_for
         elif entry.event == "UPDATE_REFUSED":
-            _refuse(updates, entry)
+            updates.append(_refused(entry))
     return tuple(updates)
 
 
@@ -117,19 +116,10 @@ def _turn(updates: list[Update], entry: Entry) -> None:
         updates[same[-1]] = replace(old, outcome=new.outcome, cause=new.cause, seconds=seconds, bytes=size)
 
 
-def _refuse(updates: list[Update], entry: Entry) -> None:
-    """Set that updates of this start were refused: the last one, or as many as the board has counted."""
-    error, count = entry.facts.get("error"), entry.facts.get("count")
-    begun = [
-        n for n, old in enumerate(updates) if old.outcome == INTERRUPTED and not old.cause and old.boot == entry.boot
-    ]
-    refused = [] if error == BUSY else begun[-1:] if count is None else begun[:count]
-    for n in refused:
-        updates[n] = replace(updates[n], outcome=REFUSED, cause=error)
-    more = (1 if count is None else count) - len(refused)
-    if more > 0:
-        new = _update(entry, REFUSED)
-        updates.append(replace(new, cause=f"{error}, {more:,} times" if more > 1 else error))
+def _refused(entry: Entry) -> Update:
+    """Return the update, or as many as the board has counted, of which the board refused to begin."""
+    error, count = entry.facts.get("error"), entry.facts.get("count") or 1
+    return replace(_update(entry, REFUSED), cause=f"{error}, {count:,} times" if count > 1 else error)
 
 
 def _update(entry: Entry, outcome: str) -> Update:

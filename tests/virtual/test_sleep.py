@@ -193,7 +193,7 @@ def test_a_version_that_sleeps_on_probation_loses_its_place(installed):
     wanted = {"version": "1.1.0", "slot": "ota_1", "outcome": "rolled back", "step": "found", "cause": cause}
     assert (info["version"], info["reset_cause"], info["last_update"]) == ("1.0.0", "DEEPSLEEP_RESET", wanted)
     ota.login()
-    assert repr(ota.history()) == f"1.1.0  rolled back  {cause}"
+    assert str(ota.history()) == f"1.1.0  rolled back  {cause}"
 
 
 def test_a_version_that_sleeps_in_order_keeps_it(installed, wait_until: Callable):
@@ -209,4 +209,4 @@ def test_a_version_that_sleeps_in_order_keeps_it(installed, wait_until: Callable
     assert info["last_update"]["outcome"] == "confirmed"
     assert len(log.lines(ANY_RESET)) == 2  # of the update, and of the sleep
     ota.login()
-    assert repr(ota.history()) == "1.1.0  confirmed"
+    assert str(ota.history()) == "1.1.0  confirmed"

@@ -57,7 +57,9 @@ BACK = f"1.1.0  rolled back  {WHY}"
         ([start(**A)], ["1.1.0  interrupted"]),
         ([start(**A), entry("LOGIN_SUCCESS", 2)], ["1.1.0  interrupted"]),
         ([start(**A), cut(**A)], [CUT]),
-        ([start(**A), refused()], ["1.1.0  refused  UPDATE_ERROR_MD5"]),
+        # without a version the board had not begun: two lines of one second can change places
+        ([start(**A), refused(), refused(**A)],
+         ["1.1.0  refused  UPDATE_ERROR_MD5", "unknown  refused  UPDATE_ERROR_MD5"]),
         ([start(**A), refused(**A)], ["1.1.0  refused  UPDATE_ERROR_MD5"]),
         # the version that comes in for one that was left is no update, the next one is
         ([start(**A), complete(**A), confirmed(**A), rolled_back(9, "confirmed", **A),
@@ -89,21 +91,15 @@ BACK = f"1.1.0  rolled back  {WHY}"
         # what is refused while another one runs, or in another start
         ([start(**A), refused(error="UPDATE_ERROR_BUSY"), complete(**A)],
          ["1.1.0  on probation", "unknown  refused  UPDATE_ERROR_BUSY"]),
-        ([start(**A), refused(error="UPDATE_ERROR_SIZE"), complete(**A), confirmed(**A)], ["1.1.0  confirmed"]),
         ([start(**A), refused(2, "UPDATE_ERROR_VERSION")],
          ["1.1.0  interrupted", "unknown  refused  UPDATE_ERROR_VERSION"]),
         ([start(**A), complete(**A), refused()], ["1.1.0  on probation", "unknown  refused  UPDATE_ERROR_MD5"]),
-        ([start(**A), refused(), refused()],
-         ["1.1.0  refused  UPDATE_ERROR_MD5", "unknown  refused  UPDATE_ERROR_MD5"]),
         ([start(**A), cut(**A), refused(2)], [CUT, "unknown  refused  UPDATE_ERROR_MD5"]),
         # a refusal that repeats itself was counted, and is written later
-        ([start(**A), refused(), start(**A), start(**B), refused(count=1)],
-         ["1.1.0  refused  UPDATE_ERROR_MD5", "1.1.0  refused  UPDATE_ERROR_MD5", "1.2.0  interrupted"]),
         ([refused(), refused(count=3)],
          ["unknown  refused  UPDATE_ERROR_MD5", "unknown  refused  UPDATE_ERROR_MD5, 3 times"]),
-        ([start(**A), refused(count=2**40)],
-         ["1.1.0  refused  UPDATE_ERROR_MD5", "unknown  refused  UPDATE_ERROR_MD5, 1,099,511,627,775 times"]),
-        ([start(**A), refused(count=0)], ["1.1.0  interrupted"]),
+        ([refused(count=2**40)], ["unknown  refused  UPDATE_ERROR_MD5, 1,099,511,627,776 times"]),
+        ([refused(count=0)], ["unknown  refused  UPDATE_ERROR_MD5"]),
         # going back on request is no update
         ([returning(**A), confirmed(**A)], ["no updates"]),
         ([returning(**A), rolled_back(**A)], ["no updates"]),
