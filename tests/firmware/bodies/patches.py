@@ -9,7 +9,6 @@ import struct
 import _appimage
 import _chip
 import _otadata
-import _without_notes  # noqa: F401
 import changes
 import updater
 import web
