@@ -228,7 +228,7 @@ def page(browser: webdriver.Chrome, wait_until: Callable, screenshots: Path | No
     browser.get_log("browser")
     shape(browser, 600, 900)
     yield Page(browser, wait_until, screenshots)
-    complaints = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]
+    complaints = [entry["message"] for entry in browser.get_log("browser")]
     for handle in browser.window_handles[1:]:
         browser.switch_to.window(handle)
         browser.close()
