@@ -79,13 +79,13 @@ def test_a_lesson_runs_from_top_to_bottom(
     with contextlib.suppress(AssertionError):
         wait_until(lambda: all(lesson.counts()[index] for index in code), 500)
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not lesson.missing_images(), 10)
+        wait_until(lambda: not lesson.missing_images())
     if screenshots:
         lesson.save_pages(screenshots, notebook.stem)
     for index in code:
         cell, promise = lesson.cell(index), promised(cells[index])
         with contextlib.suppress(AssertionError):
-            wait_until(lambda cell=cell, promise=promise: shown(cell) == promise, 10)  # the page lags behind the kernel
+            wait_until(lambda cell=cell, promise=promise: shown(cell) == promise)  # the page lags behind the kernel
         assert shown(cell) == promise, f"cell {index}: {cell.text}"
     assert not lesson.missing_images()
     assert [lesson.counts()[index] for index in code] == list(range(1, len(code) + 1))
@@ -120,10 +120,10 @@ def test_what_goes_wrong_is_seen(tmp_path: Path, open_lesson: Callable, wait_unt
     nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), notebook)
     lesson = open_lesson(notebook)
     lesson.run_all()
-    wait_until(lambda: lesson.counts() == [1, 2, None, None], 10)  # the count of a cell that failed comes late
-    wait_until(lambda: shown(lesson.cell(0)) == Shown(figures=0, full_bars=1, red=1), 10)
+    wait_until(lambda: lesson.counts() == [1, 2, None, None])  # the count of a cell that failed comes late
+    wait_until(lambda: shown(lesson.cell(0)) == Shown(figures=0, full_bars=1, red=1))
     assert "OSError: the link is down" in lesson.cell(0).text
-    wait_until(lambda: shown(lesson.cell(1)) == Shown(figures=0, full_bars=0, red=1), 10)
+    wait_until(lambda: shown(lesson.cell(1)) == Shown(figures=0, full_bars=0, red=1))
     assert shown(lesson.cell(2)) == Shown(figures=0, full_bars=0, red=0)
     assert "nothing" in lesson.missing_images()[0]
 
@@ -141,7 +141,7 @@ def test_bar_and_link_are_there_in_a_notebook_that_only_was_opened(
     notebook.parent.mkdir()
     nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), notebook)
     lesson = open_lesson(notebook)
-    wait_until(lambda: "web page" in lesson.cell(0).text, 10)
+    wait_until(lambda: "web page" in lesson.cell(0).text)
     assert "upload" in lesson.cell(0).text
     assert is_full(lesson.cell(0).find_element(By.CSS_SELECTOR, ".jp-RenderedHTML div div div"))
     link = lesson.cell(0).find_element(By.CSS_SELECTOR, ".jp-RenderedHTML a")
