@@ -16,18 +16,22 @@ import vfs
 from esp32 import Partition
 from micropython import const
 
-BOOT_FILES = const(2)  # number of the interface between boot files and applications; the first one had none
+BOOT_FILES = const(3)  # number of the interface between boot files and applications; the first one had none
 SECTOR = const(4096)
+LOG = "/log/"  # folder of the audit log
 _BLOCK = const(512)  # of the application's littlefs
 _KEPT = const(12)  # blocks in memory while modules are loaded
 _MAGIC = b"APP1"
 _COLLECT_EVERY = const(16384)  # bytes allocated: what stays then stays together, and leaves the heap in one piece
+
+FOUND, IMPORTED = const(3), const(4)  # steps, see probation.py
 
 # otadata: esp_ota_select_entry_t and esp_ota_img_states_t of ESP-IDF
 _OTADATA = const(0)  # subtype
 _OTA_0 = const(0x10)  # subtype
 NEW = const(0)
 PENDING_VERIFY = const(1)
+VALID = const(2)
 UNDEFINED = const(0xFFFFFFFF)
 
 
@@ -158,14 +162,14 @@ def roll_back():
         machine.reset()
 
 
-def start(feed):
+def start(come):
     """Mount the application of the running slot read-only at /app and run its main.py. Raises SlotError.
 
-    feed: feeds the watchdog; a slow flash makes these steps long.
+    come: called with each step that was come to, FOUND and IMPORTED; a slow flash makes them long.
     """
     partition = Partition(Partition.RUNNING)
     offset, length = check(reader(partition), partition.info()[3], bytearray(SECTOR))
-    feed()
+    come(FOUND)
     window = Window(partition, offset, length)
     window.keep(_KEPT)
     vfs.mount(vfs.VfsLfs2(window), "/app", readonly=True)
@@ -174,6 +178,6 @@ def start(feed):
     sys.path.insert(0, "/app")
     import main
 
-    feed()
+    come(IMPORTED)
     window.keep(1)
     main.run()

@@ -12,6 +12,7 @@ All of it is one number in NVS, so that a power cut leaves the old one or the ne
 is counted, and the application starts all the same.
 """
 
+import sys
 import time
 
 import machine
@@ -21,6 +22,8 @@ from micropython import const
 
 _MOST = const(3)  # failures in a row that a slot may have
 _TRUST = const(300_000)  # ms of life that a start needs to be trusted
+STEP = "step"  # key in NVS: how far a version on probation came, see probation.py
+_OVER = const(16)  # and from here on what came of it
 _KEY = "starts"  # 24 bits for the application, 4 for how far the start came or why it ended, 3 for the failures
 
 # How far a start came
@@ -122,8 +125,9 @@ def note(reason):
     return _store(mark, reason, failures)
 
 
-def again():
+def again(error):
     """Reset after an exception, so that the application starts anew; return where nothing could put an end to that."""
+    quietly("probation", "fail", error)
     is_noted = _stage is not None and note(EXCEPTION)
     slot.roll_back()
     if is_noted or _stage == _GOOD:
@@ -131,13 +135,15 @@ def again():
         machine.reset()
 
 
-def leave():
+def leave(reason):
     """Reset into the other slot if the running one is unconfirmed or the other can be started; else return."""
+    quietly("probation", "note", reason)
     slot.roll_back()
     mark, _, failures = _load()
     failures = max(failures, _MOST) + 1
     # When the other had its starts too there is no point in going on; and without a count there would be no end.
     if failures <= 2 * _MOST and _store(mark, _GOOD, failures) and _set_boot_other():
+        quietly("probation", "give_up", reason)
         print("Restarting into the other slot.")
         machine.reset()
     forget()
@@ -154,3 +160,25 @@ def _set_boot_other():
         return bool(other)
     except (OSError, slot.SlotError):
         return False
+
+
+def reach(step):
+    """Note how far a version on probation has come; a number of probation.STEPS."""
+    try:
+        nvs = NVS("kit")
+        if nvs.get_i32(STEP) < _OVER and slot.is_unconfirmed():
+            nvs.set_i32(STEP, step)
+            nvs.commit()
+    except OSError:
+        pass  # NVS is full, or there is none
+
+
+def quietly(module, function, *arguments):
+    """Call a function that only takes notes, in a boot file that is forgotten again; None where anything goes wrong."""
+    try:
+        found = __import__(module)
+        del sys.modules[module]
+        return getattr(found, function)(*arguments)
+    except Exception as error:
+        print(f"{module}.{function} failed: {error}")
+        return None

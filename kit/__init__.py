@@ -13,7 +13,7 @@ An update, and where it goes:
     read_function    show a function of an application
     base_image       choose the MicroPython to build on
     AppImage         take an image apart
-    OtaClient        what one does through the air: login, upload, info, rollback, ...
+    OtaClient        what one does through the air: login, upload, info, history, ...
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 

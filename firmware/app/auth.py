@@ -3,6 +3,7 @@
 import binascii
 import os
 
+import boot_files
 import clock
 import machine
 import settings
@@ -61,7 +62,8 @@ def is_basic(request):
         return False
     if user != "admin":
         return False
-    request.gives["X-Device"] = load("password").check(password, mark_of(request))
+    request.gives["X-Device"] = load("password").check(password, request)
+    boot_files.log("LOGIN_SUCCESS", request.client.address)
     return True
 
 

@@ -27,6 +27,8 @@ class Client:
         self.is_idle = True
         self.waits_for_100 = False  # it sends the body once it was asked to
         self.task = asyncio.current_task()
+        address = stream.get_extra_info("peername")
+        self.address = address[0] if isinstance(address, tuple) else None
         self._stream = stream
         self._data = b""  # received, and read up to `_at`
         self._at = 0

@@ -13,6 +13,7 @@ class HttpError(Exception):
         self.message = message
         self.advice = advice
         self.headers = headers or {}
+        self.update = {}  # slot, version and bytes of the update that it ended, where that had begun
 
     def body(self):
         """Return the answer to a client: a dict, or the bare message where it has no name."""

@@ -10,6 +10,7 @@ forgotten). This module is loaded when somebody shows a password.
 import binascii
 import os
 
+import boot_files
 import clock
 import hmac256
 import settings
@@ -45,19 +46,21 @@ def _sign(name):
     return binascii.hexlify(hmac256.digest(key, name.encode())).decode()[:_DIGEST] if key else ""
 
 
-def check(name):
+def check(name, address):
     """Raise HttpError where a device, or "" for all strangers, is locked out."""
     count, end = failures.get(name, (0, 0))
     left = end - clock.seconds()
     if left <= 0:
         failures.pop(name, None)
     elif count >= _MOST:
+        boot_files.log("LOCKED_OUT", address)
         advice = f"Wait {left} s, or take the power away from the board for a moment."
         raise HttpError(429, "LOCKED_OUT", "Too many wrong passwords.", advice, {"Retry-After": str(left)})
 
 
-def add(name):
+def add(name, address):
     """Count a wrong password."""
+    boot_files.log("LOGIN_FAILED", address)
     count, _ = failures.pop(name, (0, 0))
     if name and len(failures) > _MOST_DEVICES:  # those that are locked out go last
         del failures[min([known for known in failures if known], key=failures.get)]

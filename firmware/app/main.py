@@ -2,6 +2,7 @@
 
 import asyncio
 
+import boot_files
 import clock
 import health
 import slot
@@ -10,7 +11,7 @@ import watchdog
 import web
 from seldom import load
 
-_FEED_SECONDS = 5
+_FEED_SECONDS = 1  # and so often the log is written
 
 # Now, as the boot files keep more of the flash in memory while modules are loaded. They go once the board serves.
 _config, _self_test = load("config"), load("self_test")
@@ -33,6 +34,7 @@ async def _main():
     chosen = config.choose()
     if not chosen["wifi_ssid"]:
         print("No Wi-Fi network is set. Run board.install() over USB.")
+        boot_files.note("note", "no Wi-Fi network is set")
         slot.roll_back()
         return starts.clear()  # another version would not find one either
     starts.clear()
@@ -53,4 +55,5 @@ async def _feed_watchdog():
     while True:
         watchdog.feed()
         clock.seconds()
+        boot_files.flush()
         await asyncio.sleep(_FEED_SECONDS)

@@ -3,6 +3,7 @@
 import binascii
 import os
 
+import boot_files
 import slot
 from errors import UpdateError
 from esp32 import Partition
@@ -14,14 +15,16 @@ _OTADATA = const(0)  # subtype
 class Ota:
     """`target` is the slot after `running`, None where there is none or where no otadata could name it.
 
-    `progress` is what GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
+    `last` is what GET /info says of the last update, `address` where the running one comes from. `progress` is what
+    GET /progress shows; `token` may see that as long as its update runs, even if it ends before.
     """
 
     def __init__(self, running):
         self.running = running
         self.target = slot.other(running) if Partition.find(Partition.TYPE_DATA, _OTADATA) else None
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
-        self.token = None
+        self.token = self.address = None
+        self.last = boot_files.note("last")
         self.writes = 0  # updates that have begun to write to the target
         self._start = binascii.hexlify(os.urandom(4)).decode()
 

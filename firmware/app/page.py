@@ -42,6 +42,10 @@ def index(info, is_logged_in):
 
     Like the other two functions it returns an answer: body, status, headers.
     """
+    last = info["last_update"]
+    if last:  # as in ota.js
+        last = "{version}: {outcome}".format(**last) + (", " + last["cause"] if last["cause"] else "")
+    info["last_update"] = last or "none"
     return _page(_read("/info.html") + _read("/upload.html" if is_logged_in else "/login.html"), **info)
 
 

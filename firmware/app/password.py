@@ -38,16 +38,17 @@ def _is_right(password):
         return False
 
 
-def check(password, mark=""):
+def check(password, request):
     """Return the mark of the device, a new one for a stranger. Raises HttpError unless a text is the OTA password.
 
     It does so too after five wrong ones in a row, by this device or by all strangers together.
     """
+    mark, address = auth.mark_of(request), request.client.address
     device = guesses.device(mark)
-    guesses.check(device)
+    guesses.check(device, address)
     if not _is_right(password):
         if password:  # a client that breaks off has not guessed
-            guesses.add(device)
+            guesses.add(device, address)
         raise HttpError(401, None, "Invalid password!", "Go back, and try again.")
     guesses.forget(device)
     return mark if device else guesses.new_mark()

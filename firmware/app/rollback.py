@@ -1,5 +1,6 @@
 """Go back to the other slot on request."""
 
+import boot_files
 import image
 import slot
 from errors import UpdateError
@@ -20,6 +21,9 @@ def select(ota):
     try:
         slot.check(slot.reader(ota.target), size, bytearray(slot.SECTOR))
         ota.target.set_boot()  # NEW: it has to confirm itself
+        version = image.describe(ota.target)["version"]
+        boot_files.note("note_update", f"{label} {version}".encode())
+        ota.last = boot_files.note("end_update", None)
     except (OSError, slot.SlotError) as error:
         raise UpdateError("ACTIVATE", f"The slot {label} cannot be started: {error.args[-1]}.", _ADVICE, 409)
-    return {"slot": label, "version": image.describe(ota.target)["version"]}
+    return {"slot": label, "version": version}

@@ -23,7 +23,9 @@ async def start_on_probation(chosen):
         await asyncio.wait_for(start(chosen), _TEST_SECONDS)
         slot.check(slot.reader(web.ota.running), web.ota.running.info()[3], bytearray(slot.SECTOR))
     except _FAILURES as error:
-        print("Self-test failed: {}".format(str(error) or f"no answer within {_TEST_SECONDS} s"))
+        reason = str(error) or f"no answer within {_TEST_SECONDS} s"
+        print("Self-test failed: " + reason)
+        boot_files.note("note", "its self-test failed: " + reason)
         return slot.roll_back()
     _confirm()
     if boot_files.NUMBER == 1 and not slot.is_unconfirmed():
@@ -33,13 +35,16 @@ async def start_on_probation(chosen):
 # Return once the board answers at its own address.
 async def start(chosen):
     await wifi.connect(chosen)
+    boot_files.reach(boot_files.WIFI)
     given = settings.blob("hosts")  # by cable
     given = given.decode().lower().split(",") if given else []
     web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     web.app.serving = asyncio.create_task(web.app.run(PORT))
+    boot_files.reach(boot_files.SERVER)
     while not await _answers():
         await asyncio.sleep(0.1)
+    boot_files.reach(boot_files.ANSWERED)
 
 
 async def _answers():
@@ -68,6 +73,8 @@ def _confirm():
     if Partition(Partition.BOOT).info()[2] == Partition(Partition.RUNNING).info()[2]:
         Partition.mark_app_valid_cancel_rollback()
         print("Update confirmed")
+        web.ota.last = boot_files.note("confirm")
+        boot_files.log("CONFIRMED", version=web.about["version"], slot=web.ota.running.info()[4])
 
 
 # The kit reads until the URL.

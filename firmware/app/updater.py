@@ -9,6 +9,7 @@ import gc
 import hashlib
 import time
 
+import boot_files
 import image
 import judge
 import slot
@@ -30,6 +31,7 @@ class Updater:
         self._ota = ota
         self.running, self.target, self.progress = ota.running, ota.target, ota.progress
         self._is_open = False  # the first sector of the slot is erased
+        self._what = {}  # slot, version and bytes
 
     async def receive(self, body, size, force=False, sha256=None, md5=None, base=None):
         """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
@@ -69,6 +71,9 @@ class Updater:
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")
+        error.update = self._what
+        if self._is_open:
+            self._ota.last = boot_files.note("end_update", error.name)
         self.progress["error"] = error.name
         return error
 
@@ -85,6 +90,8 @@ class Updater:
 
         self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))
+        self._what = {"slot": self.target.info()[4], "version": found["version"], "bytes": size}
+        boot_files.log("UPDATE_START", self._ota.address, **self._what)
         if base is None:
             self._open()
         await self._write(body, size)
@@ -105,8 +112,11 @@ class Updater:
         self._lap("commit")
         self.progress["phase"] = "restart"
         print(f"Update Success: {size} bytes")
+        taken = sum(self._seconds.values()) / 1000
+        self._ota.last = boot_files.note("end_update", None)
+        boot_files.log("UPDATE_COMPLETE", self._ota.address, seconds=taken, **self._what)
         seconds = {name: milliseconds / 1000 for name, milliseconds in self._seconds.items()}
-        return {"slot": self.target.info()[4], "version": found["version"], "bytes": size, "seconds": seconds}
+        return dict(self._what, seconds=seconds)
 
     def _check_target(self, size, base):
         self._ota.check_target()
@@ -122,6 +132,7 @@ class Updater:
     def _open(self):
         if not self._is_open:
             self._is_open = True
+            boot_files.note("note_update", "{slot} {version}".format(**self._what).encode())
             self._erase_first()
 
     def _erase_first(self):

@@ -3,6 +3,7 @@
 import binascii
 
 import auth
+import boot_files
 import web
 from errors import UpdateError
 from seldom import load
@@ -10,10 +11,18 @@ from seldom import load
 
 async def take(request):
     """Give the image, or what changed of it, to the updater, and return the answer to its sender."""
+    try:
+        return await _take(request)
+    except UpdateError as error:
+        boot_files.log("UPDATE_REFUSED", request.client.address, error=error.name, **error.update)
+        raise
+
+
+async def _take(request):
     body, size, sha256, md5, base = await _announced(request)
     ota = web.ota
     if not ota.is_busy():
-        ota.token = auth.token_of(request) or None
+        ota.token, ota.address = auth.token_of(request) or None, request.client.address
     is_forced = request.query.get("force") == "1"
     receiving = load("updater").Updater(ota).receive(body, size, is_forced, sha256, md5, base)
     result = await load("led").show(receiving, ota.progress, *web.pins)

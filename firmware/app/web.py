@@ -81,6 +81,7 @@ async def info(request):
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
+        "last_update": ota.last,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
 
@@ -101,7 +102,8 @@ async def file(request):
 async def login(request):
     asked = await request.fields()
     password = load("password")
-    mark = password.check(asked.get("password"), auth.mark_of(request))
+    mark = password.check(asked.get("password"), request)
+    boot_files.log("LOGIN_SUCCESS", request.client.address)
     token = auth.new_token()
     headers = {"Set-Cookie": password.cookies(token, mark)}
     if is_browser(request):
@@ -115,8 +117,9 @@ async def login(request):
 async def change_password(request):
     asked = await request.fields()
     password = load("password")
-    password.check(asked.get("password"), auth.mark_of(request))
+    password.check(asked.get("password"), request)
     password.change(asked.get("new"))
+    boot_files.log("PASSWORD", request.client.address)
     return {"message": "The password was changed. Log in again."}
 
 
@@ -124,6 +127,7 @@ async def change_password(request):
 async def restart(request):
     if ota.is_busy():
         raise UpdateError("BUSY", "An update is running.")
+    boot_files.log("RESTART", request.client.address)
     restart_soon()
     return {"message": "The board restarts."}
 
@@ -131,6 +135,7 @@ async def restart(request):
 @app.on("POST /rollback")
 async def roll_back(request):
     answer = load("rollback").select(ota)
+    boot_files.log("RESTART", request.client.address, **answer)
     restart_soon()
     return answer
 
@@ -147,7 +152,14 @@ async def configure(request):
     except HttpError:
         asked = None
     load("config").put(asked)
+    boot_files.log("CONFIG", request.client.address, settings=", ".join(sorted(asked)))
     return {"message": "The settings apply at the next restart. If the board cannot connect then, it goes back."}
+
+
+@app.on("GET /log")
+async def log(request):
+    headers = {"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+    return boot_files.read_log() or "", 200, headers
 
 
 @app.on("GET /progress", PASSWORD)

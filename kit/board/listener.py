@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import AbstractContextManager, suppress
 
 from kit.board.port import open_port
+from kit.errors import BoardError
 
 POLL = 0.05  # s
+PATIENCE = 30.0  # s; a start takes a few
 
 
 class Listener(AbstractContextManager):
@@ -20,6 +23,7 @@ class Listener(AbstractContextManager):
     def __init__(self, address: str) -> None:
         self._opening = open_port(address)
         self._data = bytearray()
+        self._seen = 0  # bytes up to what was waited for
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._collect, name="listener", daemon=True)
 
@@ -29,6 +33,20 @@ class Listener(AbstractContextManager):
     def lines(self, *words: str) -> list[str]:
         """Return the lines in which one of some words stands."""
         return [line for line in repr(self).splitlines() if any(word in line for word in words)]
+
+    def wait_for(self, text: str) -> None:
+        """Return once the board has printed a text, behind the one that was waited for before.
+
+        Raises:
+            BoardError: it has not done so within 30 s.
+        """
+        end = time.monotonic() + PATIENCE
+        while (at := self._data.find(text.encode(), self._seen)) < 0:
+            if time.monotonic() > end:
+                advice = "Look at what it has printed: the name behind `as` shows it."
+                raise BoardError(f"The board has not printed {text!r} within {PATIENCE:.0f} s.", advice)
+            time.sleep(POLL)
+        self._seen = at + len(text)
 
     def __enter__(self) -> Listener:
         self._port = self._opening.__enter__()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEAD = ("", "cuts", "old", "new", "broken")
+SLOTS = "ota"  # how slots and otadata begin
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Cuts(Table):
         outcomes["all"] = sum(outcomes.values(), Counter())
         rows = [(region, f"{n.total():,}", *(f"{n[name]:,}" for name in HEAD[2:])) for region, n in outcomes.items()]
         return [HEAD, *rows]
+
+    def __repr__(self) -> str:
+        """Leave out how many operations notes and log took: that depends on the second in which they were written."""
+        head, *rows = self._cells()
+        broken = sum(cut.outcome == HEAD[-1] for cut in self.cuts if not cut.region.startswith(SLOTS))
+        rows = [row for row in rows if row[0].startswith(SLOTS)]
+        rows = [head, *rows, ("others", "", "", "", f"{broken:,}")]
+        return "\n".join("  ".join(map(format, row, self.COLUMNS)).rstrip() for row in rows)
 
     def plot(self) -> Figure:
         """Draw the outcomes as a strip, one stripe for each cut."""

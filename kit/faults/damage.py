@@ -15,12 +15,38 @@ from kit.image.update_image import UpdateImage, build
 
 __all__ = ["flipped", "random_data", "too_large", "truncated", "with_bootloader", "with_damaged_application"]
 __all__ += ["for_another_chip", "without_application", "without_descriptor"]
-__all__ += ["blindly_confirming", "confirming_too_early", "crashing", "hanging", "never_confirming"]
+__all__ += [
+    "asleep",
+    "asleep_in_order",
+    "blindly_confirming",
+    "confirming_too_early",
+    "crashing",
+    "hanging",
+    "never_confirming",
+]
 
 CHIP_ID_OFFSET = 12  # in esp_image_header_t
 ESP32_S3 = 9
 
 CONFIRM = "from esp32 import Partition\n\nPartition.mark_app_valid_cancel_rollback()\n"
+ASLEEP = "import machine\n\nmachine.deepsleep(1000)\n"
+ASLEEP_IN_ORDER = """
+import asyncio
+import machine
+import self_test
+import sleep
+
+show_access = self_test.show_access
+
+
+def show_and_sleep():
+    show_access()
+    if machine.reset_cause() != machine.DEEPSLEEP_RESET:
+        self_test.sleeping = asyncio.create_task(sleep.deep(1))
+
+
+self_test.show_access = show_and_sleep
+"""
 CRASH = "raise RuntimeError('crashed on purpose')\n"
 # The watchdog runs already, for a minute; five seconds are enough to see it
 HANG = "import machine\n\nmachine.WDT(timeout=5000)\nwhile True:\n    pass\n"
@@ -118,6 +144,16 @@ def crashing(version: str, board: Board | None = None) -> UpdateImage:
 def hanging(version: str, board: Board | None = None) -> UpdateImage:
     """Build a version that sets the watchdog to 5 seconds, and then hangs when it is started."""
     return _misbehaving(version, board, "hangs at its start", HANG)
+
+
+def asleep(version: str, board: Board | None = None) -> UpdateImage:
+    """Build a version that goes to deep sleep for a second at its start."""
+    return _misbehaving(version, board, "sleeps before it has confirmed itself", ASLEEP)
+
+
+def asleep_in_order(version: str, board: Board | None = None) -> UpdateImage:
+    """Build a version that goes to deep sleep for a second once, as soon as the firmware's `deep` lets it."""
+    return _misbehaving(version, board, "sleeps once it has confirmed itself", ASLEEP_IN_ORDER)
 
 
 def never_confirming(version: str, board: Board | None = None) -> UpdateImage:

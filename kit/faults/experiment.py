@@ -37,6 +37,7 @@ from kit.virtual.flash import LYING_READ, SECTOR, SIZE, STUCK_BIT, STUCK_SECTOR,
 from kit.virtual.ports import HOST
 
 BENCHES = 6  # boards at a time; each waits more than it works
+TRIES = 3  # of an upload
 PATIENCE = 60.0  # s for a board to serve a confirmed version; an idle computer needs one
 BLANK = b"\xff" * SECTOR
 OLD, NEW, BROKEN = "old", "new", "broken"
@@ -146,14 +147,23 @@ class Bench:
             is_whole: send all of it, not only what the slot lacks.
         """
         child = self._chip.child
+        for left in reversed(range(TRIES)):
+            try:
+                answer = self._send(data, is_whole)
+                break
+            except requests.ConnectionError:  # a busy computer was late for the ten seconds that a board waits
+                if not left or self._chip.child is not child:
+                    raise
+        while answer.ok and self._chip.child is child:
+            time.sleep(0.02)
+        return answer
+
+    def _send(self, data: bytes, is_whole: bool) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
             parcel = entire(data, {}) if is_whole else self._changed(session, data)
             options = {"auth": ("admin", DEMO.password), "headers": parcel.headers, "timeout": PATIENCE}
-            answer = session.request(parcel.method, f"{self.board.url}/update?force=1", data=parcel.body, **options)
-        while answer.ok and self._chip.child is child:
-            time.sleep(0.02)
-        return answer
+            return session.request(parcel.method, f"{self.board.url}/update?force=1", data=parcel.body, **options)
 
     def _changed(self, session: requests.Session, data: bytes) -> Parcel:
         web = Web(self.board.url)

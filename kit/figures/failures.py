@@ -65,7 +65,7 @@ def heat_strip(results: Sequence[tuple[str, str]]) -> Figure:
     counts, height = Counter(outcome for _, outcome in results), 1.4 + 0.5 * lines
     place = {"left": 0.06, "right": 0.98, "top": 1 - 0.6 / height, "bottom": 0.8 / height}
     alt = "A strip with one mark for each power cut of an update, coloured by what boots afterwards: "
-    alt += ", ".join(f"{outcome} {count:,} times" for outcome, count in counts.items()) + "."
+    alt += ", ".join(outcome for outcome in CUT_COLORS if outcome in counts) + "."
     with titled_figure(f"The power cut at {len(results):,} moments of an update", alt, True, height) as figure:
         axes = figure.subplots(gridspec_kw=place)
         axes.imshow(grid, aspect="auto", interpolation="nearest")

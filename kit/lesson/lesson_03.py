@@ -64,6 +64,14 @@ def _old(names: Names) -> str:
     return "kept" if slot in named else "overwritten"
 
 
+def _cause(names: Names) -> str:
+    last = names.ota.info().get("last_update") or {}
+    if last.get("outcome") != "rolled back":
+        raise KitError("The last update of this board was not given up.", AGAIN)
+    words = {"the watchdog": "watchdog", "the power": "power"}
+    return next((answer for answer, word in words.items() if word in str(last.get("cause"))), "an exception")
+
+
 def _lost(names: Names) -> str:
     versions = [result.version for result in names.results.values()]
     runs = names.ota.info()["version"]
@@ -111,6 +119,7 @@ TRUTHS = {
     "resets": lambda names: "a watchdog" if names.hang.lines("wdt", "WDT") else "nobody",
     "old": _old,
     "rescuer": lambda names: "the boot files" if names.early.lines(OTHER_SLOT) else "the bootloader",
+    "cause": _cause,
     "lost": _lost,
     "times": _times,
     "worse": lambda names: "arrives" if names.ota.info()["version"] == names.went_on.version else "does not",

@@ -11,6 +11,7 @@ from kit.lesson.names import Names
 from kit.ota.web import Web
 
 OTHER_NUMBERS = (4, 7)
+AGAIN = "Run this section from its beginning, then this cell again."
 
 
 def _number(names: Names) -> int:
@@ -30,6 +31,13 @@ def _kept(names: Names) -> str:
     states = {slots[slot_of(record.seq, len(slots))]: STATES[record.state] for record in whole}
     states.pop(names.back["running"], None)
     return next(iter(states.values()), "overwritten")
+
+
+def _woken(names: Names) -> str:
+    info = names.ota.info()
+    if "deep sleep" not in str((info.get("last_update") or {}).get("cause")):
+        raise KitError("The last update of this board did not fall asleep.", AGAIN)
+    return info["version"]
 
 
 def _left(names: Names) -> str:
@@ -89,6 +97,7 @@ TRUTHS = {
     "state": _state,
     "crashes": lambda names: len(names.log.lines("crashed on purpose")),
     "kept": _kept,
+    "woken": _woken,
     "left": _left,
     "turn": _turn,
     "share": _share,

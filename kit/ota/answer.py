@@ -21,7 +21,7 @@ def said(body: bytes, shape: Shape | None = None) -> dict | None:
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # JSON can hold what UTF-8 cannot
     except ValueError:
         return None
-    return found if _fits(found, shape or {}) else None
+    return found if fits(found, shape or {}) else None
 
 
 def read(answer: Answer, shape: Shape | None = None) -> dict:
@@ -62,9 +62,10 @@ def one_line(value: object) -> str:
     return "".join(c for c in value[:LONGEST_TEXT] if c.isprintable()) if isinstance(value, str) else ""
 
 
-def _fits(value: object, kind: type | Shape) -> bool:
+def fits(value: object, kind: type | Shape) -> bool:
+    """Tell whether a value is a text of one line, a number from 0 on, or an object of some shape."""
     if isinstance(kind, Mapping):
-        return isinstance(value, dict) and all(_fits(value.get(name), inner) for name, inner in kind.items())
+        return isinstance(value, dict) and all(fits(value.get(name), inner) for name, inner in kind.items())
     if kind is str:
         return isinstance(value, str) and value == one_line(value)
     return type(value) in (int, kind) and 0 <= value <= LARGEST_NUMBER

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from kit.errors import BoardError, Interrupted, interruptible
 from kit.ota.answer import log_in, read
 from kit.ota.devices import HEADER, keep_mark, mark_for
+from kit.ota.history import History, updates_in
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
+from kit.ota.log import Log, read_log
 from kit.ota.parcel import entire
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
@@ -79,6 +81,22 @@ class OtaClient:
     def progress(self) -> dict:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""
         return self._web.ask("GET", "/progress", PROGRESS)
+
+    def log(self) -> Log:
+        """Return what the board has written down: who logged in, what was sent, and what became of it. Log in first.
+
+        Raises:
+            BoardError: nobody is logged in, or the firmware of the board keeps no log.
+        """
+        return Log(read_log(self._web), self._is_virtual(self.info()))
+
+    def history(self) -> History:
+        """Return the updates of which the board's log tells, and what became of each. Log in first.
+
+        Raises:
+            BoardError: nobody is logged in, or the firmware of the board keeps no log.
+        """
+        return History(updates_in(read_log(self._web)), self._is_virtual(self.info()))
 
     def restart(self) -> Info:
         """Restart the board, and return what it says of itself once it answers again.

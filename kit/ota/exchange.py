@@ -20,7 +20,7 @@ from urllib.parse import SplitResult
 
 from requests.certs import where
 
-LIMIT = 0x10000  # bytes of an answer with its head; the longest of a board are some hundred
+LIMIT = 0x10000  # bytes of an answer with its head; the longest of a board is its log, of 16 kB
 CONNECT = 5.0  # seconds
 SEND = 15.0  # seconds for 16 kB of a body: longer than the 10 s for which a board discards the rest of a refused image
 RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # struct linger

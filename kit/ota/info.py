@@ -1,6 +1,7 @@
 """What a board says of itself (`GET /info`)."""
 
 from kit.ota.answer import one_line
+from kit.ota.cause import last_update, outcome_text
 from kit.ota.web import Web
 from kit.shown import html_table
 
@@ -17,7 +18,8 @@ class Info(dict):
         return one_line(f"{name} {version} on {chip}: {slots}, {state}")
 
     def _repr_html_(self) -> str:
-        return html_table(self.items())
+        last = last_update(self)
+        return html_table((self | ({"last_update": outcome_text(last)} if last else {})).items())
 
 
 def read_info(web: Web) -> Info:

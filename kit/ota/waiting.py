@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from kit.errors import BoardError, RollbackError
+from kit.ota.cause import ROLLED_BACK, last_update, why
 from kit.ota.info import SHAPE, Info
 from kit.ota.web import RETRY, Web
 
@@ -61,10 +62,7 @@ def await_confirmation(web: Web, version: str, slot: str) -> tuple[Info, float]:
     def is_confirmed(info: Info, seconds: float) -> bool:
         # The old version answers until the restart, which comes after a second. Started later than that it is back.
         if info.get("running") != slot and _started_within(info, seconds - 1):
-            raise RollbackError(
-                f"Version {version} was given up, and the board went back to {info.get('version')}.",
-                "Send it in a block `with board.listening() as log:`, and log shows why.",
-            )
+            raise _given_up(info, version, slot)
         return (info.get("running"), info.get("image_state")) == (slot, "VALID")
 
     return wait_until(web, f"did not confirm version {version}", is_confirmed)
@@ -83,6 +81,17 @@ def what_runs(web: Web) -> str:
     except BoardError:
         return "The board does not answer. Once it does, ota.info() shows what runs."
     return f"{info['version']} runs in {info['running']}."
+
+
+def _given_up(info: Info, version: str, slot: str) -> RollbackError:
+    last = last_update(info) or {}
+    if (last.get("version"), last.get("slot"), last.get("outcome")) == (version, slot, ROLLED_BACK):
+        cause = f"Version {version} was given up: {why(last)}. The board went back to {info['version']}."
+        return RollbackError(cause, "ota.log() shows what happened before.")
+    return RollbackError(  # its firmware is older, and notes no cause
+        f"Version {version} was given up, and the board went back to {info.get('version')}.",
+        "Send it in a block `with board.listening() as log:`, and log shows why.",
+    )
 
 
 def _started_within(info: Info, seconds: float) -> bool:

@@ -26,11 +26,11 @@ from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
 from kit.virtual.run import frames
-from kit.virtual.run.frames import ERASE, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, WRITE
+from kit.virtual.run.frames import ERASE, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, SLEEP, WRITE
 from kit.virtual.uart import SPEED, Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
-POWER_ON, HARD_RESET, WDT_RESET = 1, 2, 3
+POWER_ON, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET = 1, 2, 3, 4
 # Ours, for resets after which no program starts: by the ROM that found no bootloader, by the bootloader without an app
 ROM_WATCHDOG, BOOTLOADER_RESET = -1, -2
 BOOTLOADER_OFFSET = 0x1000
@@ -48,6 +48,7 @@ ROM_SETTINGS = (
 RESET_NAMES = {
     POWER_ON: "0x1 (POWERON_RESET)",
     HARD_RESET: "0xc (SW_CPU_RESET)",
+    DEEPSLEEP_RESET: "0x5 (DEEPSLEEP_RESET)",
     WDT_RESET: "0xc (SW_CPU_RESET)",
     ROM_WATCHDOG: "0x10 (RTCWDT_RTC_RESET)",
     BOOTLOADER_RESET: "0x3 (SW_RESET)",
@@ -219,6 +220,12 @@ class Chip:
         self._print(f"entry 0x{int.from_bytes(header[4:8], 'little'):08x}\r\n")
         return True
 
+    def sleep(self, ms: int) -> None:
+        """Sleep deeply: nothing runs until the timer rings, and without one until EN or the power wakes the board."""
+        self._halt()
+        if ms >= 0:
+            self._boot_after(ms / 1000 * self.flash.pace, DEEPSLEEP_RESET)
+
     def child_ended(self) -> None:
         """Go on after a child that ended without being killed."""
         self._print("virtual board: the run mode ended by itself; the board starts again\r\n")
@@ -302,6 +309,8 @@ class Child:
             self._chip.uart.write(payload)
         elif kind == RESET:
             self._chip.child_asks(self, self._chip.boot, payload[0])
+        elif kind == SLEEP:
+            self._chip.child_asks(self, self._chip.sleep, *struct.unpack("<q", payload))
         elif kind == PIN:
             self._chip.child_asks(self, self._chip.pins.drive, *struct.unpack("<BBH", payload))
         elif kind == NAME:

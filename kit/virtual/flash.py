@@ -24,13 +24,15 @@ HANDED_OVER = 0.0002
 LARGEST_CREDIT = 0.05
 LONGEST_DEBT = 0.002  # s; shorter waits than this are saved up, since sleep() is not finer
 
-POWER_CUT, HALF_WRITE, STUCK_SECTOR, STUCK_BIT, LYING_READ = FAULTS = (
+POWER_CUT, HALF_WRITE, TORN_WRITE, STUCK_SECTOR, STUCK_BIT, LYING_READ = FAULTS = (
     "power_cut",
     "half_write",
+    "torn_write",
     "stuck_sector",
     "stuck_bit",
     "lying_read",
 )
+CUTS = (POWER_CUT, HALF_WRITE, TORN_WRITE)
 LOWEST_BIT = 1
 
 
@@ -99,7 +101,7 @@ class Flash:
         """Program data at address: bits go from 1 to 0, never back (that is what erase is for)."""
         with self._lock:
             self._check(address, len(data))
-            share = self._share()
+            share = 0.5 if (TORN_WRITE, address - address % SECTOR) in self._faults else self._share()
             self.writes += 1
             self._wait(WRITE_START + len(data) * WRITE_PER_BYTE)
             new = bytearray(data[: int(len(data) * share)])
@@ -133,6 +135,7 @@ class Flash:
         Args:
             kind: POWER_CUT and HALF_WRITE cut the power in place of the operation (write or erase of a sector) that
                 comes after `at` others from now on; HALF_WRITE leaves the first half of a write, of an erase nothing.
+                TORN_WRITE: so does the next write into the sector with the address `at`.
                 STUCK_SECTOR: the sector with the address `at` is not erased. STUCK_BIT: at the address `at` the lowest
                 bit that the next write there would clear stays 1. LYING_READ: the lowest bit there reads wrong.
 
@@ -157,7 +160,7 @@ class Flash:
         return 0 if POWER_CUT in due else 0.5 if HALF_WRITE in due else 1
 
     def _cut(self) -> NoReturn:
-        self._faults = {key: when for key, when in self._faults.items() if key[0] not in (POWER_CUT, HALF_WRITE)}
+        self._faults = {key: when for key, when in self._faults.items() if key[0] not in CUTS}
         self.powered = False
         self.on_cut()
         raise NoPowerError

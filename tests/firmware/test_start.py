@@ -24,7 +24,7 @@ from kit.settings import hash_password
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
-OTADATA, OTA_1 = 0xD000, 0x190000
+OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
 PASSWORD = "a password of our own"
 LINE = 1088  # bytes of heap: the largest object of a client's, 1 kB received and not read (firmware/app/client.py)
 HEAP = 65_200  # bytes in the 64-bit words of this computer, which are twice those of a chip
@@ -67,7 +67,7 @@ def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
     return build(version, base=base, board=CHIP)
 
 
-@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 400)), ("bare_and_old", range(1500, 3500))])
+@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 450)), ("bare_and_old", range(1500, 3500))])
 def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: BaseImage, make_flash, serve) -> None:
     """Whichever boot files the board has. `reads`: of blocks of the flash, to load everything."""
     bare = request.getfixturevalue(boot_files)
@@ -144,11 +144,25 @@ def test_a_real_chip_refuses_a_stand_in(bare, release: BaseImage, make_flash, se
 
 
 def test_a_mistake_in_the_pages_is_not_confirmed(bare, release: BaseImage, make_flash, serve, tmp_path: Path) -> None:
-    """They are loaded when they are asked for, but for once at the start too."""
+    """They are loaded when they are asked for, but for once at the start too. The version before says where it was."""
     app = new_app(tmp_path / "app")
     page = app / "page.py"
     page.write_text(page.read_text() + "\nno_such_name\n")
-    flash = make_flash((1, otadata.PENDING_VERIFY), slot_0=build("1.1.0", base=release, board=CHIP, app=app).data)
-    board = serve(bare, flash, "00", 0x10000, body="start", until="RESET")
+    line = len(page.read_text().splitlines())
+    new = build("1.1.0", base=release, board=CHIP, app=app)
+    records = (1, otadata.VALID), (2, otadata.PENDING_VERIFY)
+    flash = make_flash(*records, slot_0=for_a_chip("1.0.0", release).data, slot_1=new.data)
+    board = serve(bare, flash, "00", OTA_1, body="start", until="RESET")
     assert board.wait() == 42
     assert "NameError" in board.output()
+
+    with flash.open("r+b") as file:  # what the bootloader does
+        file.seek(OTADATA + 0x1000)
+        file.write(otadata.pack(2, otadata.ABORTED))
+    board = serve(bare, flash, "00", OTA_0, body="start")
+    cause = f"NameError in page.py, line {line}"
+    assert f"Version 1.1.0 was given up: {cause}. It had come to this step: found.\n" in board.output()
+    info = board.get("/info").json()
+    assert (info["version"], info["running"], info["image_state"]) == ("1.0.0", "ota_0", "VALID")
+    outcome = {"outcome": "rolled back", "step": "found", "cause": cause}
+    assert info["last_update"] == {"version": "1.1.0", "slot": "ota_1"} | outcome

@@ -16,7 +16,7 @@ VERBS += ["read_function", "resume", "set_constant"]
 NOUNS = ["AppImage", "Board", "KitError", "OtaClient", "PartitionTable", "faults"]
 BOARD = ["address", "console", "erase", "files", "flash", "install", "is_virtual", "listening", "otadata"]
 BOARD += ["partitions", "pins", "press", "read", "ready", "repl", "reset", "url"]
-OTA = ["config", "configure", "info", "login", "progress", "restart", "rollback", "upload", "url"]
+OTA = ["config", "configure", "history", "info", "log", "login", "progress", "restart", "rollback", "upload", "url"]
 RESULT = ["broken", "bytes", "plot", "restart_seconds", "samples", "seconds", "sectors", "slot", "version", "virtual"]
 CELL = """
 import kit

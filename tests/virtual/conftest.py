@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from littlefs import LittleFS, UserContext
 
 from kit.board.board import Board
 from kit.image import standin
 from kit.image.app_image import with_descriptor
 from kit.image.update_image import build
 from kit.ota.client import OtaClient
+from kit.virtual.flash import SECTOR
 from kit.virtual.mac import mac_of
+from kit.virtual.run.littlefs import GEOMETRY
 
 FLASH_SIZE = 4 * 1024 * 1024
+VFS = 0x310000
 
 
 @dataclass
@@ -145,3 +149,32 @@ def tool(tmp_path: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+class Reader(UserContext):
+    """How littlefs reads the partition vfs of a flash, or of what else has a `read` with address and length."""
+
+    def __init__(self, flash: object) -> None:
+        self._flash = flash
+
+    def read(self, cfg: object, block: int, offset: int, size: int) -> bytearray:
+        return bytearray(self._flash.read(VFS + block * SECTOR + offset, size))
+
+
+def files_in(flash: object) -> dict[str, bytes]:
+    """Return all files of vfs by path. Raises where it does not mount."""
+    blocks = (FLASH_SIZE - VFS) // SECTOR
+    fs = LittleFS(Reader(flash), mount=False, block_size=SECTOR, block_count=blocks, **GEOMETRY)
+    fs.mount()
+    found = {}
+    for folder, _, names in fs.walk("/"):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            with fs.open(path, "rb") as file:
+                found[path] = file.read()
+    return found
+
+
+@pytest.fixture(scope="session", name="files_in")
+def files_in_fixture() -> Callable[[object], dict[str, bytes]]:
+    return files_in

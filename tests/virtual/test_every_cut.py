@@ -1,5 +1,6 @@
 """A reduced update, of a few sectors of app image and the whole application, and what breaks it at every place."""
 
+import json
 import random
 import shutil
 import threading
@@ -18,13 +19,18 @@ from kit.image.base import BaseImage
 from kit.image.layout import make
 from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
 from kit.settings import DEMO
 from kit.virtual.chip import Chip
 from kit.virtual.flash import SECTOR, Flash
 
+pytestmark = pytest.mark.timeout(600)  # dozens of boards, on a computer that may be busy
+
 SEED = 6
 DROM, IRAM = 0x3F400020, 0x40080000
-NVS, OTADATA, OTA_1 = 0x9000, 0xD000, 0x190000
+NVS, OTADATA, OTA_1, VFS = 0x9000, 0xD000, 0x190000, 0x310000
+SLOT = range(OTA_1, VFS)
+LOG = 40  # cuts: more than there are in what the log writes at a time
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +125,62 @@ def test_every_cut(experiment: Experiment, found: list[str]):
     """Old or new, whole, serving, and the next update works."""
     about = [(number, kind, region) for number, kind, region, _ in experiment.cuts()]
     assert [where for where, outcome in zip(about, found, strict=False) if outcome == BROKEN] == []
-    assert {region for _, _, region in about} == {"ota_1", "otadata", "nvs"}
+    assert {region for _, _, region in about} == {"ota_1", "otadata", "nvs", "vfs"}
     # Old until set_boot has written its record. From then on new; but once it was started, only if it also confirms.
-    set_boot, probation, *_ = [n for n, (_, kind, region) in enumerate(about) if (kind, region) == ("erase", "otadata")]
+    erased = [n for n, (_, kind, region) in enumerate(about) if (kind, region) == ("erase", "otadata")]
+    set_boot, probation, confirmation = erased
     assert about[set_boot - 1][2] == "ota_1"
-    # Between the two stands what the old version notes of its restart.
-    assert {region for _, _, region in about[set_boot + 3 : probation]} == {"nvs"}
-    assert [n for n, outcome in enumerate(found) if outcome == NEW] == [*range(set_boot + 3, probation + 1), len(about)]
+    # Between the two stands what the old version notes of the update and of its restart.
+    assert {region for _, _, region in about[set_boot + 3 : probation]} == {"nvs", "vfs"}
+    new = [*range(set_boot + 3, probation + 1), *range(confirmation + 3, len(about) + 1)]
+    assert [n for n, outcome in enumerate(found) if outcome == NEW] == new
+
+
+def log_lines(files: dict[str, bytes], ring: str) -> list[dict]:
+    """What the files of a ring of the audit log say, line after line; each is a whole one."""
+    text = b"".join(data for path, data in sorted(files.items()) if path.startswith(f"/log/{ring}")).decode()
+    assert text.endswith("\n") or not text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class OfABoardWithALog(Experiment):
+    """As a board is after some use: without that it has no line yet."""
+
+    def _begin(self, bench: Bench) -> State:
+        super()._begin(bench)
+        assert not bench.update(b"no image").ok
+        ota = OtaClient(bench.board.url, virtual=True)
+        ota.login()
+        assert {entry.event for entry in ota.log()} == {"LOGIN_SUCCESS", "UPDATE_REFUSED"}
+        assert not bench.update(self.new.data[:-SECTOR]).ok
+        ota.log()  # it has written what waited
+        return bench.flash.content()
+
+
+def test_every_cut_leaves_boot_files_and_log(base: BaseImage, old: UpdateImage, files_in: Callable):
+    """Boot files byte for byte, and every line that was there; of those that come, only the last ones can be missing.
+
+    The board's own runs after a cut are those of test_every_cut.
+    """
+    experiment = OfABoardWithALog(old, build("1.1.0", base=base))
+    *_, states = zip(*experiment.cuts(), strict=True)
+    begin, end = files_in(experiment.start), files_in(states[-1].after(experiment.journal[-1]))
+    others = {path: data for path, data in begin.items() if not path.startswith("/log/")}
+    assert {path.name for path in firmware_dir().glob("*.py")} <= {path.removeprefix("/") for path in others}
+    first, final = ({ring: log_lines(files, ring) for ring in "uv"} for files in (begin, end))
+    assert all(first.values())
+    assert len(final["u"]) > len(first["u"])
+    looked = {}
+    for state in states:
+        key = tuple(map(id, state[VFS // SECTOR :]))  # states share the sectors that are alike
+        if key not in looked:
+            files = files_in(state)
+            looked[key] = {ring: log_lines(files, ring) for ring in "uv"}
+            assert {path: data for path, data in files.items() if not path.startswith("/log/")} == others
+            for ring, lines in looked[key].items():
+                assert lines == final[ring][: len(lines)]
+                assert len(lines) >= len(first[ring])
+    assert len(looked) > 10
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +196,7 @@ def test_every_cut_of_changed_sectors(synced: Experiment):
     """
     *_, regions, states = zip(*synced.cuts(), strict=True)
     states = states[: regions.index("otadata") + 3]
-    touched = {address // SECTOR for address, _ in synced.journal if address >= OTA_1}
+    touched = {address // SECTOR for address, _ in synced.journal if address in SLOT}
     assert len(touched) == 4  # the first one, the header of the application, and two of that
     assert synced.outcomes(list(states)) == [OLD] * len(states)
     first = OTA_1 // SECTOR
@@ -152,7 +207,7 @@ def test_every_cut_of_changed_sectors(synced: Experiment):
 
 
 def test_flash_that_fails_under_changed_sectors(synced: Experiment):
-    faults = [(kind, address) for kind, address in synced.faults(random.Random(SEED)) if address >= OTA_1]
+    faults = [(kind, address) for kind, address in synced.faults(random.Random(SEED)) if address in SLOT]
     faults.remove(("stuck_sector", OTA_1))  # which stays as it shall be
     answers = synced.uploads(faults)
     assert answers.keys() == set(faults)
@@ -161,12 +216,19 @@ def test_flash_that_fails_under_changed_sectors(synced: Experiment):
 
 
 def sector_without_places(number: int, data: bytes) -> object:
-    """A sector; of NVS its entries wherever they stand: the running board wrote some that `begin` took out again."""
+    """A sector; of NVS its entries wherever they stand: the running board wrote some that `begin` took out again.
+
+    Of the log nothing: its lines say at which second they were written.
+    """
+    if number * SECTOR >= VFS:
+        return None
     is_nvs = NVS <= number * SECTOR < OTADATA
     return sorted(data[start : start + 32] for start in range(64, SECTOR, 32)) if is_nvs else data
 
 
-def test_a_cut_in_earnest_leaves_what_the_journal_says(experiment: Experiment, wait_until: Callable):
+def test_a_cut_in_earnest_leaves_what_the_journal_says(
+    experiment: Experiment, states: list[State], wait_until: Callable
+):
     def is_as_expected(cut: tuple[int, str, str, State]) -> bool:
         number, kind, _, state = cut
         with new_bench() as bench:
@@ -175,9 +237,11 @@ def test_a_cut_in_earnest_leaves_what_the_journal_says(experiment: Experiment, w
             with suppress(requests.RequestException):
                 bench.update(experiment.new.data)
             wait_until(lambda: not bench.flash.powered)
-            return [sector_without_places(*pair) for pair in enumerate(bench.flash.content())] == [
-                sector_without_places(*pair) for pair in enumerate(state)
-            ]
+            found = [sector_without_places(*pair) for pair in enumerate(bench.flash.content())]
+            # The loop writes the log by the clock, a little earlier or later among the other operations.
+            at = states.index(state)
+            near = states[max(0, at - LOG) : at + LOG + 1]
+            return found in [[sector_without_places(*pair) for pair in enumerate(state)] for state in near]
 
     cuts = {region: [cut for cut in experiment.cuts() if cut[2] == region] for region in ("ota_1", "otadata", "nvs")}
     # of otadata: the first three cuts are set_boot's, the next three the bootloader's, the last the confirmation's
@@ -267,7 +331,7 @@ def test_way_back_after_a_refused_slot(experiment: Experiment, rolled_back: Expe
 
 def test_flash_that_fails_in_the_slot(experiment: Experiment):
     """Wherever: refused, all else untouched, the old version serves, and on a good flash the next update works."""
-    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address >= OTA_1]
+    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address in SLOT]
     assert len(faults) == 3 * experiment.new.size // SECTOR
     answers = experiment.uploads(faults)
     assert [fault for fault, (error, _) in answers.items() if error != "UPDATE_ERROR_WRITE"] == []
@@ -279,7 +343,7 @@ def test_flash_that_fails_in_the_slot(experiment: Experiment):
 
 
 def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable):
-    """Records of otadata, and the count of starts: the board serves, with the fault and on a good flash.
+    """Records of otadata, notes and count of starts, log: the board serves, with the fault and on a good flash.
 
     A record that is not as it was written is refused, and the old version runs on.
     """
@@ -289,7 +353,7 @@ def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable
             begin(bench, experiment)
             bench.flash.plant(*fault, on=True)
             answer = bench.update(experiment.new.data)
-            if fault[0] != "stuck_sector" and fault[1] >= OTADATA:
+            if fault[0] != "stuck_sector" and OTADATA <= fault[1] < OTA_1:
                 assert answer.json()["error"] == "UPDATE_ERROR_ACTIVATE"
                 assert experiment.outcome(bench, bench.info()) == OLD
             else:
@@ -298,8 +362,12 @@ def test_flash_that_fails_elsewhere(experiment: Experiment, wait_until: Callable
             assert experiment.outcome(bench, bench.info()) != BROKEN
             return bench.flash.content()
 
-    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address < OTA_1]
-    assert {address // SECTOR for _, address in faults} == {NVS // SECTOR, OTADATA // SECTOR + 1}
+    faults = [(kind, address) for kind, address in experiment.faults(random.Random(SEED)) if address not in SLOT]
+    assert {address // SECTOR for _, address in faults if address < OTA_1} == {NVS // SECTOR, OTADATA // SECTOR + 1}
+    assert len({address // SECTOR for _, address in faults if address >= VFS}) > 2
+    sectors = [fault for fault in faults if fault[0] == "stuck_sector"]
+    bits = [fault for fault in faults if fault not in sectors]
+    faults = sectors + random.Random(SEED).sample(bits, 24)
     with ThreadPoolExecutor(BENCHES) as pool:
         found = experiment.outcomes(list(pool.map(with_fault, faults)))
     assert [fault for fault, outcome in zip(faults, found, strict=True) if outcome == BROKEN] == []

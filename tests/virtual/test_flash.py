@@ -8,6 +8,7 @@ import pytest
 from kit.board.board import Board
 from kit.errors import BoardError, UpdateError
 from kit.faults.flash import half_write, lying_read, power_cut, stuck_bit, stuck_sector
+from kit.image.table import MICROPYTHON_OTA
 from kit.image.update_image import UpdateImage, build
 from kit.virtual.flash import SECTOR, SIZE, Flash, FlashInUseError, NoPowerError
 
@@ -149,6 +150,19 @@ def test_half_a_write(flash: Flash):
     assert flash.read(0, 5) == b"wh\xff\xff\xff"
 
 
+def test_a_torn_write(flash: Flash):
+    """The next one in that sector, whatever is written elsewhere before."""
+    flash.plant("torn_write", SECTOR, on=True)
+    flash.write(0, b"whole")
+    flash.write(2 * SECTOR, b"whole")
+    flash.erase(SECTOR, SECTOR)
+    with pytest.raises(NoPowerError):
+        flash.write(SECTOR + 8, b"half")
+    flash.powered = True
+    assert flash.read(SECTOR + 8, 4) == b"ha\xff\xff"
+    flash.write(SECTOR, b"whole")  # once
+
+
 def test_half_a_write_that_is_an_erase_does_nothing(flash: Flash):
     flash.write(0, bytes(SECTOR))
     flash.plant("half_write", 0, on=True)
@@ -273,10 +287,18 @@ def test_a_sector_that_stays_as_it_was(installed, newer: UpdateImage):
     assert version(installed) == "1.2.0 ota_0 VALID"
 
 
-@pytest.mark.parametrize("plant", [power_cut, half_write, stuck_sector, stuck_bit, lying_read])
+@pytest.mark.parametrize("plant", [power_cut, stuck_sector, stuck_bit, lying_read])
 def test_a_real_board_has_no_faults_on_request(plant: Callable):
     with pytest.raises(BoardError, match="virtual"):
         plant(Board("/dev/null"), 0)
+
+
+def test_half_a_write_needs_a_partition_of_a_virtual_board():
+    with pytest.raises(BoardError, match="virtual"):
+        half_write(Board("/dev/null"), MICROPYTHON_OTA.find("otadata"))
+    for place in (0, "otadata", None):
+        with pytest.raises(BoardError, match="is no partition"):
+            half_write(Board("/dev/null"), place)
 
 
 @pytest.mark.parametrize("place", [-1, SIZE, "here", None, 0.5])

@@ -485,16 +485,30 @@ def test_refusal_and_retry(page: Page, board: Virtual, good: Path, damaged: Path
     page.save("refused")
     page.send(good)
     page.wait_for(CONFIRMED)
+    assert last_update(page) == "1.1.0: confirmed"
+
+
+def last_update(page: Page) -> str:
+    """What the table says of it."""
+    return page.find("[data-info=last_update]").text
 
 
 def test_version_that_fails(page: Page, board: Virtual, tmp_path: Path):
-    """It is written, started and left; the page says what runs in its place."""
+    """It is written, started and left; the page says what runs in its place, and why, as it does later."""
     app = new_app(tmp_path / "app")
     (app / "main.py").write_text("raise ValueError")
     page.log_in(board)
+    assert last_update(page) == "none"
+    assert "Last update none" in page.find("table").text
     page.send(build("1.1.0", base=image_set(), app=app).save(tmp_path / "failing.bin"))
     page.wait_for("The board restarted, and runs version 1.0.0 again.")
-    assert "the new version did not pass its self-test" in page.said()
+    why = "1.1.0: rolled back, ValueError in main.py, line 1"
+    assert f"again. {why}." in page.said()
+    page.save("rolled-back")
+    page.open(board)
+    assert last_update(page) == why
+    page.log_in(board)
+    assert last_update(page) == why
 
 
 def test_login_that_has_ended(page: Page, untouched: Virtual, good: Path):
@@ -520,6 +534,7 @@ def test_power_cut(page: Page, board: Virtual, good: Path):
     page.wait_for("The connection broke off. Looking for the board.")
     board.power(on=True)
     page.wait_for("The board restarted, and runs version 1.0.0 again.")
+    assert "1.1.0: interrupted, the power went, or EN was pressed." in page.said()
     page.save("power-cut")
     page.find("#said a").click()
     page.find("#password")

@@ -170,8 +170,12 @@ async function follow(before, patience = PATIENCE) {
   stop(`The board has not answered for ${patience / 1000} s.`, advice, "Try again");
 }
 
+// As in page.py
+const told = (last) => (last ? `${last.version}: ${last.outcome}${last.cause ? `, ${last.cause}` : ""}` : "none");
+
 function arrive(info) {
-  for (const cell of document.querySelectorAll("[data-info]")) setText(cell, String(info[cell.dataset.info]));
+  const said = { ...info, last_update: told(info.last_update) };
+  for (const cell of document.querySelectorAll("[data-info]")) setText(cell, String(said[cell.dataset.info]));
   const isConfirmed = info.image_state === "VALID";
   if (isConfirmed) {
     setText($("phase"), "Done");
@@ -189,7 +193,8 @@ function fail(info, before, progress) {
   const stays = `Version ${info.version} runs.`;
   if (started(info) > started(before) + 2) {
     const cause = `The board restarted, and runs version ${info.version} again.`;
-    stop(cause, "Its power failed, or the new version did not pass its self-test.", "Log in");
+    const why = "Its power failed, or the new version did not pass its self-test.";
+    stop(cause, info.last_update?.cause ? `${told(info.last_update)}.` : why, "Log in");
   } else if (progress.status === 401) stop(`The update ended. ${stays}`, "", "Log in");
   else stop(`The update ended: ${progress.error ?? "no file arrived"}. ${stays}`, "Send the image again.");
 }

@@ -11,7 +11,7 @@ _OUTPUT = 2  # bit of a mode
 _PWM = 0  # what the chip is told in place of a mode
 
 
-_MISSING = "ADC ADCBlock DAC I2C I2S SDCard SPI Signal SoftI2C SoftSPI TouchPad UART bitstream deepsleep lightsleep"
+_MISSING = "ADC ADCBlock DAC I2C I2S SDCard SPI Signal SoftI2C SoftSPI TouchPad UART bitstream lightsleep"
 
 
 def __getattr__(name):
@@ -26,6 +26,13 @@ def reset():
 
 def soft_reset():
     raise SystemExit
+
+
+def deepsleep(ms=None):
+    """Without a time only EN and the power wake the board; nor after one that the timer refuses (modmachine.c)."""
+    if ms is not None and not isinstance(ms, int):
+        raise TypeError("can't convert %s to int" % type(ms).__name__)
+    _chip.sleep(-1 if ms is None else ms)
 
 
 def reset_cause():

@@ -20,6 +20,7 @@ from .modules import clock, set_clock
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
 SECTOR = 4096
+LONGEST_SLEEP = 2**40  # ms; a chip's timer ends before
 # What ESP-IDF 5.4.2 says (components/esp_system/task_wdt/task_wdt.c) of MicroPython's watchdog (machine_wdt.c), with
 # the milliseconds since the start, and without the addresses of a panic, which no code of a chip's has here.
 WATCHDOG_BITES = """
@@ -122,6 +123,12 @@ class Chip:
         """Ask for a reset; the parent answers by ending this process."""
         with pending:
             self._send(frames.RESET, bytes([cause]))
+            threading.Event().wait()
+
+    def sleep(self, ms: int) -> None:
+        """Ask for deep sleep, which ends with a boot after `ms`; where that is negative with none."""
+        with pending:
+            self._send(frames.SLEEP, struct.pack("<q", max(-1, min(ms, LONGEST_SLEEP))))
             threading.Event().wait()
 
     def abort(self, message: str) -> None:

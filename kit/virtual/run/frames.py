@@ -14,6 +14,7 @@ PRESS = 0x03  # number of a pin, whether a button holds it low from now on
 READ, WRITE, ERASE = 0x10, 0x11, 0x12  # address, then length or data
 RESET = 0x20  # the cause that the next boot reports
 PIN = 0x21  # number, mode as machine.Pin has it (0: PWM), level as two bytes (of PWM its duty of 65535)
+SLEEP = 0x23  # ms until the next boot as eight bytes with a sign, negative: nothing but EN and the power wakes it
 NAME = 0x22  # the hostname that answers mDNS queries, empty while the board is not on the network
 
 

@@ -20,7 +20,10 @@ PASSWORD = "a password of our own"
 
 
 class Request:
+    address = "192.168.1.7"
+
     def __init__(self, authorization="", mark="", **cookies):
+        self.client = self
         self.headers = {"authorization": authorization, "x-device": mark}
         self.cookies = cookies
         self.gives = {}
@@ -30,10 +33,14 @@ def basic(text, mark=""):
     return Request("Basic " + binascii.b2a_base64(text.encode()).decode().strip(), mark)
 
 
+def check(text, mark=""):
+    return password.check(text, Request(mark=mark))
+
+
 def status(text, mark=""):
     """200 for the right password, else the status of the refusal."""
     try:
-        password.check(text, mark)
+        check(text, mark)
     except HttpError as error:
         return error.status
     return 200
@@ -42,7 +49,7 @@ def status(text, mark=""):
 def own_password():
     """Give the board one, and return the mark of a device that knows it."""
     NVS("kit").set_blob("password", SALT + password.digest(PASSWORD, SALT))
-    return password.check(PASSWORD)
+    return check(PASSWORD)
 
 
 def test_password_of_the_tutorial():
@@ -77,7 +84,7 @@ def test_locks_out_who_guesses():
     assert status("admin123") == 429
     assert error_of(HttpError, auth.is_basic, basic("admin:admin123")).status == 429
     for wait in (600, 1):
-        error = error_of(HttpError, password.check, "admin123")
+        error = error_of(HttpError, check, "admin123")
         assert error.headers == {"Retry-After": str(wait)}
         assert error.advice.startswith("Wait %d s, or take the power away" % wait)
         clock.time.ms += 599_000
@@ -89,13 +96,13 @@ def test_locks_out_who_guesses():
 
 def test_strangers_lock_out_strangers():
     """Who logged in once has guesses of its own, whatever strangers do; and they have theirs, whatever it does."""
-    mark, other = own_password(), password.check(PASSWORD)
+    mark, other = own_password(), check(PASSWORD)
     assert len(mark) == len(other) == 40
     assert mark != other
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     assert status(PASSWORD) == 429
     assert status(PASSWORD, mark) == 200
-    assert password.check(PASSWORD, mark) == mark
+    assert check(PASSWORD, mark) == mark
     assert [status("guess", mark) for _ in range(6)] == [401] * 5 + [429]
     assert status(PASSWORD, mark) == 429
     assert status(PASSWORD, other) == 200
@@ -119,7 +126,7 @@ def test_marks_that_are_none():
 
 def test_no_marks_of_the_default_password():
     """Everybody knows it, and anybody could make one."""
-    assert password.check("admin123") == ""
+    assert check("admin123") == ""
     key = b""
     forged = "0123abcd" + binascii.hexlify(hmac256.digest(key, b"0123abcd")).decode()[:32]
     assert [status("guess", forged) for _ in range(6)] == [401] * 5 + [429]
@@ -130,7 +137,7 @@ def test_marks_stay_good_over_a_restart():
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     auth.failures.clear()  # a power cut frees the owner
     assert status(PASSWORD) == 200
-    assert password.check(PASSWORD, mark) == mark
+    assert check(PASSWORD, mark) == mark
 
 
 def test_a_reset_of_its_own_keeps_the_lock():
@@ -143,7 +150,7 @@ def test_a_reset_of_its_own_keeps_the_lock():
     guesses.keep()
     auth.failures.clear()
     guesses.take_kept()
-    assert error_of(HttpError, password.check, "admin123").headers == {"Retry-After": "500"}
+    assert error_of(HttpError, check, "admin123").headers == {"Retry-After": "500"}
     auth.failures.clear()
     guesses.take_kept()
     assert status("admin123") == 200
@@ -151,7 +158,7 @@ def test_a_reset_of_its_own_keeps_the_lock():
 
 def test_remembers_few_devices():
     """Of those that guess; one that is locked out is not pushed out by others."""
-    marks = [own_password()] + [password.check(PASSWORD) for _ in range(40)]
+    marks = [own_password()] + [check(PASSWORD) for _ in range(40)]
     assert [status("guess", marks[0]) for _ in range(6)] == [401] * 5 + [429]
     assert [status("guess") for _ in range(6)] == [401] * 5 + [429]
     for mark in marks[1:]:

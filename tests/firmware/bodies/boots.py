@@ -241,15 +241,15 @@ def test_what_led_to_a_start():
 
 
 def test_few_writes():
-    """Of a start that goes well three: it begins, it comes to its self-test, it is trusted. Soft resets add none."""
+    """Of a start that goes well four: its number, it begins, it comes to its self-test, it is trusted. Soft: one."""
     start(after(FIVE_MINUTES, cut_off))
     _chip.log = []
     start(after(3600, cut_off))
     in_nvs = [place for place in _chip.log if place[0] == "write" and NVS_OFFSET <= place[1] < NVS_OFFSET + NVS_SIZE]
-    assert len(in_nvs) == 3 * 3  # the item, and the state of it and of the one that it replaces: _nvs_page.py
+    assert len(in_nvs) == 4 * 3  # the item, and the state of it and of the one that it replaces: _nvs_page.py
     _chip.log = []
     start(after(60, interrupted), soft=True)
-    assert _chip.log == []
+    assert len(_chip.log) == 3
 
 
 def counts_without_another_slot():

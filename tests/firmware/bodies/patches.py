@@ -9,6 +9,7 @@ import struct
 import _appimage
 import _chip
 import _otadata
+import _without_notes  # noqa: F401
 import changes
 import updater
 import web

@@ -51,6 +51,8 @@ def serve(port, stored_password, running, restarts=1):
         async def show():
             while web.app._clients:
                 await asyncio.sleep(0.01)
+            if "events" in sys.modules:  # as the loop does every five seconds
+                sys.modules["boot_files"].flush()
             global _shown
             print("HEAP", _shown, _allocated() - before)
             _shown += 1

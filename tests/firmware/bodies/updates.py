@@ -9,6 +9,7 @@ import _appimage
 import _chip
 import _otadata
 import _upload
+import _without_notes  # noqa: F401
 import image
 import judge
 import slot

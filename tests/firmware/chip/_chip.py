@@ -93,6 +93,12 @@ def reset(cause):
     raise Reset(42)
 
 
+def sleep(ms):
+    """machine.deepsleep()."""
+    print("SLEEP", ms)
+    raise Reset(42)
+
+
 def abort(message):
     raise AssertionError("the firmware made the chip abort: " + message)
 

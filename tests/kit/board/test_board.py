@@ -115,6 +115,18 @@ def test_listening_while_something_goes_on(board: Board, wait_until: Callable):
     board.console(0.1)  # the port is free again
 
 
+def test_waiting_for_what_a_board_prints(board: Board, monkeypatch: pytest.MonkeyPatch):
+    """In the order in which it comes; a text that does not come is an error."""
+    with board.listening() as log:
+        ask(board.control, "power", on=False)
+        ask(board.control, "power", on=True)
+        log.wait_for("POWERON")
+        log.wait_for("invalid header")
+        monkeypatch.setattr("kit.board.listener.PATIENCE", 0.2)
+        with pytest.raises(BoardError, match="has not printed 'POWERON' within"):
+            log.wait_for("POWERON")  # it came before
+
+
 def test_listening_where_nothing_is():
     with pytest.raises(AddressError), Board("/dev/nothing").listening():
         pass

@@ -90,6 +90,8 @@ def test_application_that_is_not_there(image: UpdateImage):
 MISBEHAVIOUR = {
     damage.crashing: "crashes at its start",
     damage.hanging: "hangs at its start",
+    damage.asleep: "sleeps before it has confirmed itself",
+    damage.asleep_in_order: "sleeps once it has confirmed itself",
     damage.never_confirming: "never confirms itself",
     damage.blindly_confirming: "confirms at every start, without a test",
     damage.confirming_too_early: "confirms itself without a test, and then crashes",

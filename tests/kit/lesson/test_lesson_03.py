@@ -23,6 +23,11 @@ def client(error: str = "", received: int = 0, size: int = 1_413_120, version: s
     return SimpleNamespace(progress=lambda: progress, info=lambda: {"version": version})
 
 
+def given_up(cause: str) -> dict:
+    last = {"outcome": "rolled back", "cause": cause}
+    return {"ota": SimpleNamespace(info=lambda: {"version": "1.0.0", "last_update": last})}
+
+
 def gallery(name: str, outcome: str = "", error: str = "", runs: str = "1.0.0 in ota_0", seconds: float = 1) -> dict:
     row = Outcome(name, outcome, f"UPDATE_ERROR_{error}", runs, seconds)
     return {"gallery": SimpleNamespace(outcomes={name: row})}
@@ -135,6 +140,12 @@ STATES = {
         "the boot files",
         {"early": log(CRASH)},
         "the bootloader",
+    ),
+    "cause": (
+        given_up("NameError in main.py, line 12"),
+        "an exception",
+        given_up("the watchdog: it was not fed for a minute"),
+        "the watchdog",
     ),
     "lost": (
         uploaded(*FOUR, client=client(version="1.1.3")),

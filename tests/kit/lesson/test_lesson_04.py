@@ -47,6 +47,11 @@ def rolled_back(*numbers: int) -> dict:
     return {"board": board(*numbers), "first": {"running": "ota_0"}, "second": {"running": "ota_1"}}
 
 
+def woken(version: str) -> dict:
+    info = {"version": version, "last_update": {"cause": "it went to deep sleep"}}
+    return {"ota": SimpleNamespace(info=lambda: info)}
+
+
 GOOD = cuts(*[("ota_1", "old")] * 97, ("otadata", "old"), ("nvs", "new"), ("nvs", "old"))
 BAD = cuts(*[("ota_1", "broken")] * 10, *[("ota_1", "old")] * 88, ("otadata", "new"), ("nvs", "broken"))
 WORSE = cuts(*[("otadata", "broken")] * 2, ("ota_1", "broken"), *[("otadata", "new")] * 3)
@@ -63,6 +68,7 @@ STATES = {
         {"back": {"running": "ota_0"}, "now": records(3, 3)},
         "overwritten",
     ),
+    "woken": (woken("1.0.0"), "1.0.0", woken("1.2.0"), "1.2.0"),
     "left": ({"last_words": ROM}, "the ROM", {"last_words": ROM + "entry 0x400805b0\r\n"}, "the bootloader"),
     "turn": ({"cuts": GOOD}, "otadata", {"cuts": BAD}, "ota_1"),
     "share": ({"cuts": GOOD}, "a few", {"cuts": WORSE}, "half"),

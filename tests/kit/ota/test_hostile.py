@@ -32,6 +32,7 @@ GOOD = {
     "POST /rollback": {"version": "1.0.0", "slot": "ota_1"},
     "GET /config": {"hostname": "x"},
     "GET /sectors": bytes(4),  # none
+    "GET /log": {"boot": 3, "uptime": 5, "event": "CONFIRMED", "version": "1.1.0", "slot": "ota_1", "seconds": 1.5},
     "PUT /config": {"message": "The settings apply at the next restart."},
     "POST /update": {
         "version": "1.1.0",
@@ -214,6 +215,8 @@ SHAPES: dict[str, Treat] = {
         http({"error": "LOCKED_OUT", "message": "Wait.", "advice": "Do."}, "429 No", f"Retry-After: {'9' * 5000}\r\n")
     ),
 }
+# As the answer of a log in which there is nothing
+EMPTY = ("no answer in its body", "nothing found", "length below 0", "head line without a colon")
 
 
 def upload(client: OtaClient) -> None:
@@ -227,6 +230,8 @@ VERBS: dict[str, tuple[str, str, Callable[[OtaClient], object]]] = {
     "progress": ("GET /progress", "", OtaClient.progress),
     "config": ("GET /config", "", OtaClient.config),
     "configure": ("PUT /config", "", lambda client: client.configure(hostname="x")),
+    "log": ("GET /log", "", OtaClient.log),
+    "history": ("GET /log", "", OtaClient.history),
     "restart": ("POST /restart", "", OtaClient.restart),
     "wait for a restart": ("GET /info", "POST /restart", OtaClient.restart),
     "rollback": ("POST /rollback", "", OtaClient.rollback),
@@ -256,8 +261,10 @@ def assert_error_of_the_kit(server: Server, verb: str, treat: Treat) -> KitError
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("verb", "shape"),
+    [(v, s) for v in VERBS for s in SHAPES if v not in ("log", "history") or s not in EMPTY],
+)
 def test_what_is_no_answer(server: Server, verb: str, shape: str):
     assert_error_of_the_kit(server, verb, SHAPES[shape])
 
@@ -279,7 +286,18 @@ def test_find(server: Server, shape: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 NO_TEXT = [..., None, 5, True, [], {}, "a\nb", "\x1b[2J", "\ud800", "x" * 1000]
 NO_NUMBER = [..., None, "5", True, [], {}, -1, math.nan, math.inf, 10**30]
+NEITHER = [True, [], {}, -1, math.nan, 10**30, "a\nb", "\x1b[2J", "\ud800", "x" * 1000]
+LOG = {"boot": [*NO_NUMBER, 1.5], "uptime": [*NO_NUMBER, 1.5], "event": NO_TEXT}
+LOG |= dict.fromkeys(("version", "slot", "time", "address", "step", "cause", "error"), NO_TEXT[2:])
+LOG |= {
+    "seconds": NO_NUMBER[2:],
+    "bytes": [*NO_NUMBER[2:], 1.5],
+    "count": [*NO_NUMBER[2:], 1.5],
+    "rssi": NEITHER,
+}
 FIELDS = {
+    "log": LOG,
+    "history": LOG,
     "info": {"version": NO_TEXT, "running": NO_TEXT, "uptime": NO_NUMBER},
     "wait for a restart": {"uptime": NO_NUMBER},
     "wait for a confirmation": {"uptime": NO_NUMBER, "running": NO_TEXT, "image_state": NO_TEXT},
@@ -307,6 +325,26 @@ def test_answer_with_a_wrong_field(server: Server, verb: str, name: str, value: 
     right = GOOD[VERBS[verb][0]]
     wrong = {key: old for key, old in right.items() if key != name} | ({} if value is ... else {name: value})
     assert_error_of_the_kit(server, verb, say(http(wrong)))
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 60_000, b"{}", b"x", b"5", b"[1]", b"null", b'{"boot": 1}', b"\xff", b"{" * 101]
+)
+@pytest.mark.parametrize("before", [b"", b'{"boot": 1, "uptime": 2, "event": "RESTART"}\n\n'])
+def test_line_of_a_log_that_is_none(server: Server, line: bytes, before: bytes):
+    error = assert_error_of_the_kit(server, "log", say(http(before + line + b"\n\n")))
+    assert error.cause == "/log answered 200 OK, not as our firmware does."
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n" * 5000, b"\r\n", b" \n\t\n"])
+@pytest.mark.parametrize("count", [0, 1, 1200])
+def test_log_with_blank_lines(server: Server, count: int, ending: bytes):
+    line = b'{"boot": 1, "uptime": 2, "event": "RESTART"}'
+    server.request, server.treat = "GET /log", say(http(b"\n".join([line] * count) + ending))
+    client = OtaClient(server.url, virtual=True)
+    assert len(client.log()) == count
+    assert len(client.history()) == 0
+    assert client.log().plot().axes or not count
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if not re.match("drips|is silent", shape)])

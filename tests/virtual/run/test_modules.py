@@ -335,7 +335,7 @@ def test_modules_that_are_missing_say_so(raw, name: str):
     assert raw.run(f"import {name}")[1].splitlines()[-1] == f"ImportError: {name} is not on the virtual board"
 
 
-@pytest.mark.parametrize("name", ["ADC", "I2C", "SPI", "UART", "deepsleep"])
+@pytest.mark.parametrize("name", ["ADC", "I2C", "SPI", "UART", "lightsleep"])
 def test_parts_of_machine_that_are_missing_say_so(raw, name: str):
     says = f"machine.{name} is not on the virtual board"
     assert raw.run(f"from machine import {name}")[1].splitlines()[-1] == f"ImportError: {says}"

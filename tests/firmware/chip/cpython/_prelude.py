@@ -23,7 +23,7 @@ sys.modules["vfs"] = vfs
 os.uname = lambda: Uname("esp32", _chip.machine)
 gc.threshold = lambda amount: None
 gc.mem_free = gc.mem_alloc = lambda: 100_000
-sys.print_exception = lambda error: traceback.print_exception(error, file=sys.stdout)
+sys.print_exception = lambda error, file=None: traceback.print_exception(error, file=file or sys.stdout)
 
 
 class Socket:
