@@ -16,7 +16,7 @@ from micropython import const
 
 _TRIED = "tried"  # the slot that was written last, and the version in it
 _WHY, _CRASH = "why", "crash"  # why that one ended; the last exception of a version that is confirmed
-# What it came to: 4 bits for the step in starts.STEP, 4 for the outcome, 4 for the cause
+# What it came to, under starts.STEP: 4 bits for the step, 4 for the outcome, 4 for the cause, 19 for the starts so far
 STEPS = ("writing", "committed", "booted", "found", "imported", "wifi", "server", "answered", "confirmed")
 _WRITING, _COMMITTED, _BOOTED, _CONFIRMED = const(0), const(1), const(2), const(8)
 OUTCOMES = ("on probation", "confirmed", "rolled back", "refused", "interrupted")
@@ -32,15 +32,24 @@ _CAUSES = (  # by machine.reset_cause()
     "the bootloader refused it",
 )
 _BOOTLOADER, _NOTED = const(6), const(7)
+_STARTS = const(0x7FFFF)
 _LONGEST = const(120)  # bytes of a reason
 _VERSION, _END = const(0x30), const(0x50)  # in esp_app_desc_t
+
+_new = 0  # 1 where this start is not counted yet
 
 
 def begin():
     """Count this start, note that it is on probation, or judge how the probation of another version has ended."""
-    _count()
-    if machine.reset_cause() == machine.SOFT_RESET:
-        return
+    global _new
+    _new = 1
+    if machine.reset_cause() != machine.SOFT_RESET:
+        _look_back()
+    if _new:
+        _put(*_state())
+
+
+def _look_back():
     here = _describe(Partition(Partition.RUNNING))
     step, outcome, _ = _state()
     tried = _blob(_TRIED)
@@ -52,16 +61,6 @@ def begin():
         _put(_BOOTED)
     elif tried and outcome == _OPEN:
         _judge(tried, here, step)
-
-
-def _count():
-    nvs = NVS("kit")
-    try:
-        boots = nvs.get_i32("boots")
-    except OSError:
-        boots = 0
-    nvs.set_i32("boots", boots + 1)
-    nvs.commit()
 
 
 def _judge(tried, here, step):
@@ -110,8 +109,7 @@ def note_update(what):
         nvs.erase_key(_WHY)
     if _blob(_TRIED) != what:
         nvs.set_blob(_TRIED, what)
-    nvs.set_i32(starts.STEP, _WRITING)
-    nvs.commit()
+    _put(_WRITING)
 
 
 def end_update(error):
@@ -212,14 +210,21 @@ def _store(key, text):
 
 def _state():
     """Return the step, the outcome and the cause."""
+    value = _value()
+    return value & 15, value >> 4 & 15, value >> 8 & 15
+
+
+def _value():
     try:
-        value = NVS("kit").get_i32(starts.STEP)
-        return value & 15, value >> 4 & 15, value >> 8
+        return NVS("kit").get_i32(starts.STEP)
     except OSError:
-        return 0, _FORGOTTEN, 0
+        return _FORGOTTEN << 4
 
 
+# One number, so that a start on probation is counted and noted at one go.
 def _put(step, outcome=_OPEN, cause=0):
+    global _new
     nvs = NVS("kit")
-    nvs.set_i32(starts.STEP, step | outcome << 4 | cause << 8)
+    nvs.set_i32(starts.STEP, ((_value() >> 12) + _new & _STARTS) << 12 | cause << 8 | outcome << 4 | step)
     nvs.commit()
+    _new = 0

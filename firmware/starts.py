@@ -22,8 +22,7 @@ from micropython import const
 
 _MOST = const(3)  # failures in a row that a slot may have
 _TRUST = const(300_000)  # ms of life that a start needs to be trusted
-STEP = "step"  # key in NVS: how far a version on probation came, see probation.py
-_OVER = const(16)  # and from here on what came of it
+STEP = "step"  # key in NVS: in 4 bits how far a version on probation came, then what came of it, see probation.py
 _KEY = "starts"  # 24 bits for the application, 4 for how far the start came or why it ended, 3 for the failures
 
 # How far a start came
@@ -166,8 +165,9 @@ def reach(step):
     """Note how far a version on probation has come; a number of probation.STEPS."""
     try:
         nvs = NVS("kit")
-        if nvs.get_i32(STEP) < _OVER and slot.is_unconfirmed():
-            nvs.set_i32(STEP, step)
+        value = nvs.get_i32(STEP)
+        if not value & 0xFF0 and slot.is_unconfirmed():
+            nvs.set_i32(STEP, value & ~15 | step)
             nvs.commit()
     except OSError:
         pass  # NVS is full, or there is none

@@ -1,8 +1,8 @@
 """Cut the power of a virtual board at every flash operation of an update, or let its flash fail, and see what boots.
 
 One update is recorded. Its journal, replayed up to an operation, gives the flash that a cut there leaves. Few of these
-need a board that starts on them: what a board does depends on nothing but the sectors that it reads before it erases
-them, so a flash that has the same in those ends the same.
+need a board that starts on them: what a board does depends on nothing but the bytes that it reads before it erases
+them, so a flash that has the same there ends the same.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ from kit.virtual.chip import Chip
 from kit.virtual.flash import LYING_READ, SECTOR, SIZE, STUCK_BIT, STUCK_SECTOR, Flash
 from kit.virtual.ports import HOST
 
-BENCHES = 6  # boards at a time; each waits more than it works
+BENCHES = 10  # boards at a time; each waits more than it works
 TRIES = 3  # of an upload
 PATIENCE = 60.0  # s for a board to serve a confirmed version; an idle computer needs one
 BLANK = b"\xff" * SECTOR
 OLD, NEW, BROKEN = "old", "new", "broken"
 
+Ranges = dict[int, set[tuple[int, int]]]  # by the number of a sector: begins and ends within it
 Operation = tuple[int, bytes | None]  # address; what is written, None for the erase of a sector
 Fault = tuple[str, int]  # kind and address, as Flash.plant takes them
 
@@ -69,14 +70,14 @@ def state_of(data: bytes) -> State:
 
 
 class Recorder(Flash):
-    """A flash that keeps a journal, and notes which sectors were read as they were when it was loaded."""
+    """A flash that keeps a journal, and notes which bytes were read as they were when it was loaded."""
 
     def load(self, state: State) -> None:
         """Begin anew with another content."""
         self._memory[:] = b"".join(state)
         self._loaded = state
         self.journal: list[Operation] = []
-        self.needed: set[int] = set()
+        self.needed: Ranges = {}
         self._erased: set[int] = set()
 
     def content(self) -> State:
@@ -100,8 +101,12 @@ class Recorder(Flash):
             self.journal.append((start, None))
 
     def _need(self, address: int, length: int) -> None:
-        sectors = range(address // SECTOR, -(-(address + length) // SECTOR))
-        self.needed.update(set(sectors) - self._erased)
+        while length > 0:
+            sector, start = divmod(address, SECTOR)
+            end = min(start + length, SECTOR)
+            if sector not in self._erased:
+                self.needed.setdefault(sector, set()).add((start, end))
+            address, length = address + end - start, length - (end - start)
 
 
 class Bench:
@@ -137,7 +142,7 @@ class Bench:
             info = self.info()
             if info and info["image_state"] == "VALID" and info["running"] in slots:
                 return info
-            time.sleep(0.02)
+            time.sleep(0.1)
         return None
 
     def update(self, data: bytes, is_whole: bool = True) -> requests.Response:
@@ -155,7 +160,7 @@ class Bench:
                 if not left or self._chip.child is not child:
                     raise
         while answer.ok and self._chip.child is child:
-            time.sleep(0.02)
+            time.sleep(0.1)
         return answer
 
     def _send(self, data: bytes, is_whole: bool) -> requests.Response:
@@ -182,13 +187,17 @@ class Run(NamedTuple):
     """What a board did that was started on a state: the outcome, and the operations until it had settled."""
 
     state: State
-    needed: frozenset[int]
+    needed: Ranges
     outcome: str
     journal: tuple[Operation, ...]
 
     def covers(self, state: State) -> bool:
         """Tell whether a board on another state does the same."""
-        return all(state[number] == self.state[number] for number in self.needed)
+        return all(
+            state[sector] == self.state[sector]
+            or all(state[sector][start:end] == self.state[sector][start:end] for start, end in ranges)
+            for sector, ranges in self.needed.items()
+        )
 
 
 class Experiment:
@@ -313,7 +322,7 @@ class Experiment:
                 Bootloader(bench.flash, log.append).select()
                 if log or not self._takes_an_update(bench, info["running"]):
                     outcome = BROKEN
-            return Run(state, frozenset(bench.flash.needed), outcome, journal)
+            return Run(state, bench.flash.needed, outcome, journal)
 
     def outcome(self, bench: Bench, info: Info | None) -> str:
         """Return which version it is that serves: OLD or NEW where it is whole, else BROKEN."""

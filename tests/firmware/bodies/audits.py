@@ -74,7 +74,7 @@ def test_an_empty_log():
 
 
 def test_a_line():
-    NVS("kit").set_i32("boots", 7)
+    NVS("kit").set_i32("step", 7 << 12)
     write(34, "UPDATE_START", ADDRESS, (("bytes", 5), ("version", '1.0.0"\n{\u20ac')))
     wanted = {"boot": 7, "uptime": 34, "event": "UPDATE_START", "address": ADDRESS, "bytes": 5}
     assert lines() == [dict(wanted, version='1.0.0"\n{\u20ac')]
@@ -92,7 +92,7 @@ def test_the_clock_where_it_is_known():
 def test_both_rings_in_their_order():
     nvs = NVS("kit")
     for boot in (9, 10):
-        nvs.set_i32("boots", boot)
+        nvs.set_i32("step", boot << 12)
         for uptime in (0, 9, 10, 600):
             for event, facts in (("LOGIN_SUCCESS", ()), ("UPDATE_START", V), ("PASSWORD", ()), ("CONFIRMED", V)):
                 write(uptime, event, None, facts)

@@ -235,9 +235,9 @@ def test_few_writes():
     commit()
     probation = written(good, all_steps)
     plain = written(good, good)
-    assert probation - plain <= 7 * 3, (probation, plain)
+    assert probation - plain <= 6 * 3, (probation, plain)
     commit()
-    assert written(good, crashing) - plain <= 3 * 3 + 9
+    assert written(good, crashing) - plain <= 2 * 3 + 9
     assert written(good) - plain <= 3
 
 
