@@ -21,6 +21,7 @@ _FAILURES = (OSError, slot.SlotError, asyncio.TimeoutError)
 async def start_on_probation(chosen):
     try:
         await asyncio.wait_for(start(chosen), _TEST_SECONDS)
+        web.ota.last = boot_files.note("last")
         slot.check(slot.reader(web.ota.running), web.ota.running.info()[3], bytearray(slot.SECTOR))
     except _FAILURES as error:
         reason = str(error) or f"no answer within {_TEST_SECONDS} s"

@@ -55,7 +55,8 @@ def audit_on(fs: VfsLfs2, boot: int) -> ModuleType:
     """The board's audit.py in a start: with its file system, and a clock that stands still."""
     stubs = {
         "slot": SimpleNamespace(LOG="/log/"),
-        "esp32": SimpleNamespace(NVS=lambda _: SimpleNamespace(get_i32=lambda _: boot)),
+        "starts": SimpleNamespace(STEP="step"),
+        "esp32": SimpleNamespace(NVS=lambda _: SimpleNamespace(get_i32=lambda _: boot << 12)),
         "micropython": SimpleNamespace(const=lambda value: value),
     }
     module = ModuleType("audit")

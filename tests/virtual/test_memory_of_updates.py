@@ -77,7 +77,8 @@ def test_a_version_that_is_reset_on_probation(board: Board, ota: OtaClient, wait
         wait_until(lambda: "URL: http://" in repr(log).partition("Firmware Version: 1.1.0")[2])
     info = ota.info()
     assert (info["version"], info["image_state"]) == ("1.1.0", "PENDING_VERIFY")
-    assert (info["last_update"]["version"], info["last_update"]["outcome"]) == ("1.1.0", "on probation")
+    about = {"version": "1.1.0", "slot": "ota_1", "outcome": "on probation", "step": "answered", "cause": None}
+    assert info["last_update"] == about
     assert history(ota) == ["1.1.0  on probation"]
     assert f"Version 1.1.0 was given up: {POWER}. It had come to this step: answered." in repr(board.reset())
     info = ota.info()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from .interrupt import pending, raise_in
@@ -48,10 +49,12 @@ class Memory:
         """Begin to look at what programs hold, and bound what they can take of this computer."""
         pending.on_look = self._look_again
         threading.Thread(target=self._watch, daemon=True).start()
-        with suppress(ImportError, OSError, ValueError):
+        with suppress(ImportError, OSError, ValueError):  # on Linux only
             import resource
 
-            taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+            # Not ru_maxrss, which begins with that of the process that started this one.
+            status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            taken = int(status["VmData"].split()[0]) * 1024
             resource.setrlimit(resource.RLIMIT_DATA, (taken + SPARE, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
     def begin(self, roots: Callable[[], Iterable[object]]) -> None:

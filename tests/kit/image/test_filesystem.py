@@ -111,7 +111,7 @@ MANY = edits(
     [
         pytest.param(edits(), (0, 0), id="nothing"),
         pytest.param(colour("#dc2626"), (1, 1), id="constant"),
-        pytest.param(colour("green"), (3, 2), id="constant of another length"),
+        pytest.param(colour("green"), (3, 3), id="constant of another length"),
         pytest.param(function("web.py"), (6, 5), id="function late"),
         pytest.param(function("request.py"), (5, 4), id="function in the middle"),
         pytest.param(function("auth.py"), (4, 4), id="function early"),
