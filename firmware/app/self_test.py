@@ -26,6 +26,8 @@ async def start_on_probation(chosen):
     except _FAILURES as error:
         reason = str(error) or f"no answer within {_TEST_SECONDS} s"
         print("Self-test failed: " + reason)
+        if web.app.error:  # which answered with 500
+            boot_files.note("fail", web.app.error)
         boot_files.note("note", "its self-test failed: " + reason)
         return slot.roll_back()
     _confirm()

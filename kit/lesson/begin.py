@@ -18,13 +18,17 @@ def begin(names: Names) -> Board:
     return board
 
 
-def begin_updated(names: Names, app: Path | None = None) -> Board:
-    """As `begin`, but with a later version on the board: the one that runs, or 1.1.0, sent through the air."""
+def begin_updated(names: Names, app: Path | None = None, version: str | None = None) -> Board:
+    """As `begin`, but with a later version on the board: the one that runs, or 1.1.0, sent through the air.
+
+    Args:
+        version: the only later one that may stay; None for any.
+    """
     board = names.board = connect()
-    if runs(board, FIRST_VERSION) or not runs(board):
+    if runs(board, FIRST_VERSION) or not runs(board, version):
         bring_first_version(board)
-        ota = OtaClient(board.url)
-        ota.login()
-        ota.upload(build("1.1.0", board=board, app=app), whole=True)  # its bar gives no answer away
+        names.ota = OtaClient(board.url)
+        names.ota.login()
+        names.ota.upload(build("1.1.0", board=board, app=app), whole=True)  # its bar gives no answer away
     names.ota = OtaClient(board.url)
     return board

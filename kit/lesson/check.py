@@ -31,15 +31,17 @@ def check(task: str, names: dict[str, object] | None = None) -> Verdict:
     Args:
         names: where the learner's names are looked up; without it, in the notebook.
     """
+    words: dict = {}
     try:
-        words = tasks().get(task)
+        words = tasks().get(task, {})
         verdict = _judge(task, words, Names(names)) if words else Verdict(NOT_YET, OTHER_KIT.format(task))
     except MissingError as why:
         verdict = Verdict(NOT_YET, str(why))
     except KitError as error:
         verdict = Verdict(NOT_YET, f"Not yet: {error.cause} {error.advice}")
     except Exception:  # whatever a learner has put in the place of what a lesson needs
-        verdict = Verdict(NOT_YET, f"Not yet: {LOST}")
+        is_made = words and "name" not in words
+        verdict = _failed(task, words, NOT_YET, words["wrong"]) if is_made else Verdict(NOT_YET, f"Not yet: {LOST}")
     if verdict.state != NOT_YET:
         note(task, verdict.state)
     return verdict

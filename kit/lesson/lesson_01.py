@@ -13,6 +13,7 @@ from kit.lesson.names import Names
 SECTOR_SECONDS = 0.0435  # to erase and to write one, as on the virtual board: kit/virtual/flash.py
 CABLE = 921600 / 10  # bytes a second
 FIRST_SLOT = 0x10000  # in every table of the kit
+NAMED = slice(0x30, 0x70)  # version and project, in the app descriptor
 KIB = 1024
 
 
@@ -22,7 +23,8 @@ def _seconds(names: Names) -> int:
 
 
 def _again(names: Names) -> str:
-    return "shorter" if names.board.read(FIRST_SLOT, SECTOR) == names.image.data[:SECTOR] else "the same"
+    """Tell whether the slot holds this version, whenever it was built: a part that begins anew builds another."""
+    return "shorter" if names.board.read(FIRST_SLOT, SECTOR)[NAMED] == names.image.data[NAMED] else "the same"
 
 
 def _guards(image: object) -> list[bool]:

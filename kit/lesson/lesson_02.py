@@ -5,6 +5,7 @@ from pathlib import Path
 
 import requests
 
+from kit.errors import KitError, RollbackError
 from kit.image.application import new_app, read_function, set_constant
 from kit.image.partition import SECTOR
 from kit.image.update_image import build
@@ -79,9 +80,14 @@ def _built(names: Names) -> None:
     names.image = build("1.1.0", board=board, app=names.app)
 
 
-def _updated(names: Names) -> None:
+def _updated(names: Names, version: str | None = None) -> None:
     names.app = _own_app()
-    begin_updated(names, names.app)
+    try:
+        begin_updated(names, names.app, version)
+    except RollbackError as error:
+        advice = 'Mend it, or begin afresh with `kit.new_app("my_app", fresh=True)`, and run this cell again.'
+        raise KitError(f"Your my_app does not run on the board. {error.cause}", advice) from None
 
 
-PARTS = [begin, _built, _updated, _updated]
+# In part 3 versions come that a later one would refuse.
+PARTS = [begin, _built, lambda names: _updated(names, "1.1.0"), _updated]

@@ -18,7 +18,7 @@ class Names:
     def __getattr__(self, name: str) -> object:
         """Raises MissingError."""
         if name not in self._names:
-            raise MissingError(f"Not yet: `{name}` has no value. Run the cells above first.")
+            raise MissingError(f"Not yet: `{name}` has no value. Run the cells above first, each without an error.")
         if self._names[name] is ...:
             raise MissingError(f"Not answered yet: write your answer in the place of the dots, `{name} = ...`")
         return self._names[name]

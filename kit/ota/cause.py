@@ -9,6 +9,7 @@ PROBATION, CONFIRMED, ROLLED_BACK = "on probation", "confirmed", "rolled back"
 REFUSED, INTERRUPTED = "refused", "interrupted"
 LAST = {"version": str, "slot": str, "outcome": str, "step": str}
 UNKNOWN = "the board does not know why"
+SELF_TEST = "its self-test failed"  # says when, too
 LONGEST = 150  # characters of a cause; a board notes fewer
 DURING = {  # when a version was given up, by the last step that it reached
     "committed": "before its first step",
@@ -32,7 +33,7 @@ def last_update(info: Mapping) -> Mapping[str, str | None] | None:
 def why(last: Mapping[str, str | None]) -> str:
     """Return why a version was given up, and when, as in "NameError in main.py, line 12, while importing"."""
     cause, during = last.get("cause") or UNKNOWN, DURING.get(last["step"])
-    return cause[:LONGEST] + (f", {during}" if during else "")
+    return cause[:LONGEST] + (f", {during}" if during and not cause.startswith(SELF_TEST) else "")
 
 
 def outcome_text(last: Mapping[str, str | None]) -> str:

@@ -87,7 +87,7 @@ def _given_up(info: Info, version: str, slot: str) -> RollbackError:
     last = last_update(info) or {}
     if (last.get("version"), last.get("slot"), last.get("outcome")) == (version, slot, ROLLED_BACK):
         cause = f"Version {version} was given up: {why(last)}. The board went back to {info['version']}."
-        return RollbackError(cause, "ota.log() shows what happened before.")
+        return RollbackError(cause, "`ota.login()`, then `ota.log()`: it shows what happened before.")
     return RollbackError(  # its firmware is older, and notes no cause
         f"Version {version} was given up, and the board went back to {info.get('version')}.",
         "Send it in a block `with board.listening() as log:`, and log shows why.",

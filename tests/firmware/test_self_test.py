@@ -67,6 +67,23 @@ def test_failed_self_test_resets(fault: dict, reason: str, interpreter, make_fla
     assert board.records() == before
 
 
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (1, ["its self-test failed: no answer within 1"]),
+        (2, ["NameError: name 'nobody' isn't defined", "serve.py, line "]),
+    ],
+    ids=["silence", "mistake"],
+)
+def test_why_it_failed(broken: int, words: list[str], interpreter, make_flash, make_image, serve) -> None:
+    """Where a handler raised an exception, that is the reason, and not what came of it."""
+    flash = make_flash((1, VALID), (2, PENDING_VERIFY), slot_1=make_image("1.1.0").data)
+    board = serve(interpreter, flash, running=OTA_1, until="Self-test failed", broken=broken, test=1)
+    assert board.wait() == 42, board.output()
+    done = interpreter.run("notes", "expect_why", flash, *words)
+    assert done.code == 0, done.output
+
+
 def test_begins_its_self_test(interpreter, make_flash, serve) -> None:
     """From there on a reset is no failure, also where there is no Wi-Fi."""
     flash = make_flash()

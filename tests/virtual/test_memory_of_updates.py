@@ -1,5 +1,6 @@
 """What a virtual board knows of an update that went wrong, after the next start and later: why, and for how long."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,31 @@ def test_a_version_that_is_reset_on_probation(board: Board, ota: OtaClient, wait
     assert "was given up" not in board.reset()  # once is enough
     assert ota.info()["last_update"] == rolled_back(POWER, "answered")
     assert history(ota) == [f"1.1.0  rolled back  {POWER}"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "cause"),
+    [
+        (("web.py", "    target = ota.target\n", "    target = nobody\n"), r"NameError in web\.py, line \d+"),
+        (("self_test.py", 'b" 200 " in', 'b" 299 " in'), "its self-test failed: no answer within 1 s"),
+    ],
+    ids=["mistake", "silence"],
+)
+def test_a_version_that_does_not_answer(
+    board: Board, ota: OtaClient, tmp_path: Path, mistake: tuple[str, str, str], cause: str
+):
+    """The mistake in what was to answer is named, where there is one."""
+    app = new_app(tmp_path / "app")
+    for name, there, instead in (("self_test.py", "_TEST_SECONDS = 60", "_TEST_SECONDS = 1"), mistake):
+        source = (app / name).read_text()
+        assert source.count(there) == 1
+        (app / name).write_text(source.replace(there, instead))
+    with board.listening() as log, pytest.raises(RollbackError) as caught:
+        ota.upload(build("1.1.0", board=board, app=app))
+    said = r"Version 1\.1\.0 was given up: " + cause
+    assert re.match(rf"{said}(, in its self-test)?\. The board went back to 1\.0\.0\.$", caught.value.cause)
+    [line] = given_up(log)
+    assert re.match(rf"{said}\. It had come to this step: server\.$", line)
 
 
 def test_a_board_that_is_reset_once_it_has_confirmed(board: Board, ota: OtaClient):

@@ -305,3 +305,10 @@ def test_a_broken_file_of_notes_changes_nothing():
     assert quietly("no_such_file", "begin") is None
     assert machine.reset_cause() == boots.POWER_ON
     assert OTA_0
+
+
+def expect_why(*words):
+    stored = bytearray(200)
+    stored = bytes(stored[: NVS("kit").get_blob("why", stored)]).decode()
+    for word in words:
+        assert word in stored, stored

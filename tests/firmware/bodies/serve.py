@@ -32,7 +32,7 @@ def serve(port, *options):
         "stall": 10.0,  # seconds of patience with a body
         "head": 5.0,  # seconds of patience with a head
         "restarts": 1,  # 0: the board goes on instead
-        "broken": 0,  # 1: GET /info does not work
+        "broken": 0,  # 1: GET /info does not work; 2: there is a mistake in it
         "install": 1,  # 0: the settings in NVS stay as they are
         "network": "virtual-wifi",  # name of the Wi-Fi network that there is
         "key": "virtual-password",  # its password
@@ -73,8 +73,10 @@ def serve(port, *options):
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
         web.restart_soon = lambda: web.ota.progress.update({"phase": "idle"})
-    if values["broken"]:
+    if values["broken"] == 1:
         del web.app.handlers["GET /info"]
+    elif values["broken"]:
+        web.app.on("GET /info", server.ANYONE)(mistaken)
     web.app.on("GET /inside", server.ANYONE)(inside)
     handle = web.app._arrive
 
@@ -123,6 +125,10 @@ async def _watch():
         gc.collect()
         _peak = max(_peak, gc.mem_alloc())
         await asyncio.sleep(0.01)
+
+
+async def mistaken(request):
+    raise NameError("name 'nobody' isn't defined")
 
 
 async def inside(request):

@@ -62,8 +62,14 @@ def test_not_answered_and_not_there():
     verdict = kit.check("01-missing", {"image": Image, "missing": ...})
     assert verdict.state == "not yet"
     assert verdict.text.endswith("in the place of the dots, `missing = ...`")
-    assert kit.check("01-missing", {}).text == "Not yet: `missing` has no value. Run the cells above first."
-    assert kit.check("01-missing", {"missing": 3}).text == "Not yet: `image` has no value. Run the cells above first."
+    assert (
+        kit.check("01-missing", {}).text
+        == "Not yet: `missing` has no value. Run the cells above first, each without an error."
+    )
+    assert (
+        kit.check("01-missing", {"missing": 3}).text
+        == "Not yet: `image` has no value. Run the cells above first, each without an error."
+    )
 
 
 @pytest.mark.parametrize("task", ["01-nothing", "", "1", "99-room", 5, None, [], "__import__('os')"])
@@ -93,6 +99,18 @@ def test_each_failure_shows_one_hint_more():
         assert kit.check("01-room", names).text.endswith(f"\nHint {number} of 3: {hints[number - 1]}")
     assert kit.check("01-room", names | {"room": ...}).text.startswith("Not answered yet")  # and costs no hint
     assert "Hint" not in kit.check("01-room", names | {"room": 0}).text
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("01-fooled", {"fooled": "checksum"}),
+        ("01-cut", {"cut": "application"}),
+        ("01-blink", {"pins": "GPIO 2"}),
+    ],
+)
+def test_whatever_was_made_there_is_a_hint(task: str, names: dict):
+    assert kit.check(task, names).text.endswith(f"\nHint 1 of 3: {tasks()[task]['hints'][0]}")
 
 
 @pytest.mark.parametrize("task", tasks())

@@ -68,6 +68,14 @@ STATES = {
 }
 
 
+def test_the_same_version_built_again_is_as_quickly_flashed():
+    """As after a part that began anew, and built it once more."""
+    again = bytearray(IMAGE.data[:4096])
+    again[0x70:0x80] = b"23:59:59".ljust(16, b"\0")
+    names = {"image": IMAGE, "board": board(read=bytes(again)), "again": "shorter"}
+    assert kit.check("01-again", names).state == "right"
+
+
 def test_all_checks_are_here():
     assert [f"01-{name}" for name in STATES] == [task for task in tasks() if task.startswith("01-")]
 

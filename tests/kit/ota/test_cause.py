@@ -45,7 +45,13 @@ def test_rollback_says_why_and_when(monkeypatch: pytest.MonkeyPatch, step: str, 
     error = refusal(monkeypatch, INFO | {"last_update": LAST | {"step": step}})
     cause = f"Version 1.1.0 was given up: NameError in main.py, line 12{phrase}. The board went back to 1.0.0."
     assert error.cause == cause
-    assert error.advice == "ota.log() shows what happened before."
+    assert error.advice == "`ota.login()`, then `ota.log()`: it shows what happened before."
+
+
+def test_rollback_says_once_that_it_was_in_the_self_test(monkeypatch: pytest.MonkeyPatch):
+    cause = "its self-test failed: no answer within 60 s"
+    error = refusal(monkeypatch, INFO | {"last_update": LAST | {"step": "server", "cause": cause}})
+    assert error.cause == f"Version 1.1.0 was given up: {cause}. The board went back to 1.0.0."
 
 
 @pytest.mark.parametrize("cause", [None, ""])
