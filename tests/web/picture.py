@@ -39,7 +39,7 @@ await run('notebook:create-output-view');
 const figure = [...shell.widgets('main')].find(widget => !before.has(widget));
 shell.add(figure, 'main', {mode: 'split-bottom', ref: page.id});
 shell.activateById(lesson.id);
-lesson.content.activeCellIndex = find('ota.upload(image)');
+lesson.content.activeCellIndex = find('ota.upload(image, whole=True)');
 """
 # True once the heading stands at the top: cells above it still change their height while they are drawn.
 SCROLL = """
