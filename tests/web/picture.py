@@ -41,14 +41,14 @@ shell.add(figure, 'main', {mode: 'split-bottom', ref: page.id});
 shell.activateById(lesson.id);
 lesson.content.activeCellIndex = find('ota.upload(image, whole=True)');
 """
-# True once the heading stands at the top: cells above it still change their height while they are drawn.
+# True once the text before the upload stands at the top: cells above it still change their height while they are drawn.
 SCROLL = """
 const content = jupyterapp.shell.currentWidget.content;
-const heading = content.widgets.find(cell => cell.model.sharedModel.getSource().startsWith('## 5 Send it')).node;
-heading.scrollIntoView();
+const text = content.widgets.find(cell => cell.model.sharedModel.getSource().startsWith('`whole=True`')).node;
+text.scrollIntoView();
 await new Promise(requestAnimationFrame);
 await new Promise(requestAnimationFrame);
-return Math.abs(heading.getBoundingClientRect().top - content.node.getBoundingClientRect().top) < 10;
+return Math.abs(text.getBoundingClientRect().top - content.node.getBoundingClientRect().top) < 10;
 """
 
 
