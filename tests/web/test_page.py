@@ -526,9 +526,9 @@ def test_login_that_has_ended(page: Page, untouched: Virtual, good: Path):
 def test_power_cut(page: Page, board: Virtual, good: Path):
     """The page notices, looks for the board, and says what runs when it is back; what it has does not travel again."""
     page.log_in(board)
-    page.slow_down(good.stat().st_size / 10)
+    page.slow_down(good.stat().st_size / 40)
     page.send(good)
-    page.wait_until(lambda: page.bar()[0] > page.bar()[1] / 2)
+    page.wait_until(lambda: page.bar()[0] > page.bar()[1] / 4)
     board.power(on=False)
     page.slow_down()
     page.wait_for("The connection broke off. Looking for the board.")
@@ -548,7 +548,7 @@ def test_power_cut(page: Page, board: Virtual, good: Path):
     page.wait_for(CONFIRMED)
     ((method, _, size),) = page.sent()
     assert method == "PATCH"
-    assert 0 < size < good.stat().st_size / 2 + 2 * SECTOR
+    assert 0 < size < good.stat().st_size * 3 / 4 + 2 * SECTOR
     assert page.find("#travels").text == travels(size // (2 + SECTOR), good.stat().st_size)
 
 
