@@ -1,7 +1,7 @@
 """MicroPython's raw REPL on an open port, by mpremote.
 
-mpremote 1.29's transport is bent here, by subclass: it opens its port by name, and waits for bytes by polling every
-10 ms, one at a time.
+mpremote 1.29's transport is bent here, by subclass: it opens its port by name, waits for bytes by polling every 10 ms,
+one at a time, and takes whatever a read brings for the board's answer. Its own port waits without end, ours a second.
 """
 
 import io
@@ -22,7 +22,22 @@ NOT_FLASHED = "board.flash(image) puts MicroPython on the board, as lesson 01 sh
 # A console full of bytes loses the first Ctrl-A, and a slow board reads them for a while; a silent one is not there.
 RESTART_TRIES = 6
 TRY_SECONDS = 2
+ANSWER_SECONDS = 10  # as mpremote waits elsewhere
 STOPPED = "Run board.reset(), then this cell again; OSError 28 means that the partition vfs is full."
+
+
+class Patient:
+    """A port of which a read waits for all that it asks for, up to ANSWER_SECONDS."""
+
+    def __init__(self, port: serial.SerialBase) -> None:
+        self._port = port
+        self.write, self.inWaiting = port.write, port.inWaiting
+
+    def read(self, size: int) -> bytes:
+        data, end = self._port.read(size), time.monotonic() + ANSWER_SECONDS
+        while len(data) < size and time.monotonic() < end:
+            data += self._port.read(size - len(data))
+        return data
 
 
 class Repl(SerialTransport):
@@ -53,6 +68,14 @@ class Repl(SerialTransport):
         """Interrupt what runs and enter the raw REPL, a fresh one or the same; raises TransportError."""
         with redirect_stdout(io.StringIO()):  # mpremote prints what it could not make sense of
             self.enter_raw_repl(soft_reset, timeout_overall=seconds)
+
+    def exec_raw_no_follow(self, command: str | bytes) -> None:
+        """Send code to be run; raises TransportError."""
+        port, self.serial = self.serial, Patient(self.serial)
+        try:
+            super().exec_raw_no_follow(command)
+        finally:
+            self.serial = port
 
     def exec(self, command: str, data_consumer: Callable[[bytes], None] | None = None) -> bytes:
         """Run code and return what it prints; an error of its own is a BoardError."""
