@@ -44,7 +44,7 @@ class Server:
         self.cookies = ()
         self.hosts = ("localhost",)
         self.arrivals = 0  # connections so far
-        self.error = None  # the last exception that no handler meant
+        self.error = None, None  # the last exception that no handler meant, and for which path
         self._admit = admit
         self._refuse = refuse
         self._clients = []  # that have a place, the oldest first
@@ -162,7 +162,7 @@ class Server:
             raise
         except Exception as error:
             sys.print_exception(error)
-            self.error = error
+            self.error = request.path, error
             advice = "Look at the serial port."
             return self._refuse(request, HttpError(500, "INTERNAL", "The board has made a mistake.", advice))
 

@@ -72,11 +72,12 @@ def test_failed_self_test_resets(fault: dict, reason: str, interpreter, make_fla
     [
         (1, ["its self-test failed: no answer within 1"]),
         (2, ["NameError: name 'nobody' isn't defined", "serve.py, line "]),
+        (3, ["its self-test failed: no answer within 1"]),
     ],
-    ids=["silence", "mistake"],
+    ids=["silence", "mistake", "mistake elsewhere"],
 )
 def test_why_it_failed(broken: int, words: list[str], interpreter, make_flash, make_image, serve) -> None:
-    """Where a handler raised an exception, that is the reason, and not what came of it."""
+    """Where the board's own request met an exception, that is the reason; what others sent is in none."""
     flash = make_flash((1, VALID), (2, PENDING_VERIFY), slot_1=make_image("1.1.0").data)
     board = serve(interpreter, flash, running=OTA_1, until="Self-test failed", broken=broken, test=1)
     assert board.wait() == 42, board.output()

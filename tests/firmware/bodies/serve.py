@@ -32,7 +32,7 @@ def serve(port, *options):
         "stall": 10.0,  # seconds of patience with a body
         "head": 5.0,  # seconds of patience with a head
         "restarts": 1,  # 0: the board goes on instead
-        "broken": 0,  # 1: GET /info does not work; 2: there is a mistake in it
+        "broken": 0,  # 1: GET /info does not work; 2: there is a mistake in it; 3: and in another one
         "install": 1,  # 0: the settings in NVS stay as they are
         "network": "virtual-wifi",  # name of the Wi-Fi network that there is
         "key": "virtual-password",  # its password
@@ -76,7 +76,7 @@ def serve(port, *options):
     if values["broken"] == 1:
         del web.app.handlers["GET /info"]
     elif values["broken"]:
-        web.app.on("GET /info", server.ANYONE)(mistaken)
+        web.app.on("GET /info", server.ANYONE)(mistaken if values["broken"] == 2 else mistaken_elsewhere)
     web.app.on("GET /inside", server.ANYONE)(inside)
     handle = web.app._arrive
 
@@ -129,6 +129,13 @@ async def _watch():
 
 async def mistaken(request):
     raise NameError("name 'nobody' isn't defined")
+
+
+async def mistaken_elsewhere(request):
+    import web
+
+    web.app.error = "/login", ValueError("their own words")
+    return "", 500
 
 
 async def inside(request):
