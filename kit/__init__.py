@@ -16,6 +16,7 @@ An update, and where it goes:
     OtaClient        what one does through the air: login, upload, info, history, ...
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
+    new_certificate  make the certificate of a board, for HTTPS
 
 The lessons:
     lessons          see what there is, and what is done
@@ -47,6 +48,7 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "new_certificate": "kit.security.certificate",
     "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",

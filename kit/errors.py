@@ -42,6 +42,10 @@ class LessonError(KitError):
     """A lesson, or a folder of lessons, that cannot be used."""
 
 
+class SecurityError(KitError):
+    """A key, a certificate or a signature that cannot be used."""
+
+
 class TableError(KitError):
     """A partition table that the bootloader would refuse."""
 

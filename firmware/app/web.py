@@ -27,7 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-for _name in ("changes", "fields", "led", "multipart", "page", "password", "rollback", "sectors", "updater", "upload"):
+_SELDOM = "certificate changes fields led multipart page password rollback sectors tls_server updater upload"
+for _name in _SELDOM.split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -78,6 +79,7 @@ async def info(request):
         "free_heap": gc.mem_free(),
         "rssi": wifi.rssi(),
         "ip": wifi.ip(),
+        "https": app.tls is not None,
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
@@ -105,7 +107,7 @@ async def login(request):
     mark = password.check(asked.get("password"), request)
     boot_files.log("LOGIN_SUCCESS", request.client.address)
     token = auth.new_token()
-    headers = {"Set-Cookie": password.cookies(token, mark)}
+    headers = {"Set-Cookie": password.cookies(token, mark, request.client.is_tls)}
     if is_browser(request):
         headers["Location"] = "update"
         return "", 303, headers
@@ -154,6 +156,15 @@ async def configure(request):
     load("config").put(asked)
     boot_files.log("CONFIG", request.client.address, settings=", ".join(sorted(asked)))
     return {"message": "The settings apply at the next restart. If the board cannot connect then, it goes back."}
+
+
+@app.on("PUT /certificate")
+async def certify(request):
+    if not request.client.is_tls:
+        raise HttpError(403, "HTTPS_REQUIRED", "No key comes by plain HTTP.", "Use board.install(certificate=…).")
+    load("certificate").put(await request.fields(only_json=True))
+    boot_files.log("CONFIG", request.client.address, settings="certificate")
+    return {"message": "The certificate applies at the next restart."}
 
 
 @app.on("GET /log")

@@ -41,6 +41,9 @@ def serve(port, *options):
         "look": 20.0,  # seconds between two looks at the board's health
         "deaf": "",  # "memory": the system has none left; "silence": nothing arrives
         "watch": 0,  # 1: look again and again how much of the heap is in use
+        "https": 0,  # its port; 0: HTTPS is off
+        "hungry": 0,  # 1: the first TLS session finds no memory
+        "pair": "",  # file of certificate and key, as NVS has them
     }
     for option in options:
         name, _, value = option.partition("=")
@@ -66,9 +69,18 @@ def serve(port, *options):
         nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
         nvs.set_blob("password", SALT + password.digest(values["password"], SALT))
+    if values["pair"]:
+        with open(values["pair"], "rb") as file:
+            nvs.set_blob("cert1", file.read())
+        nvs.set_i32("cert", 1)
+    if values["https"]:
+        nvs.set_blob("set1", b'{"https": true}')
+        nvs.set_i32("config", 8)  # the first set, confirmed
+        nvs.set_i32("https_port", values["https"])
     nvs.commit()
     self_test = main._self_test  # it is forgotten otherwise, as the rest of what is seldom needed
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
+    self_test.TLS_PORT = values["https"]
     main._FEED_SECONDS = values["feed"]
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
@@ -105,6 +117,8 @@ def serve(port, *options):
             await watch(port)
 
         health.watch = watch_in_silence
+    if values["hungry"]:
+        starve()
     if values["watch"]:
         feed = main._feed_watchdog
 
@@ -117,6 +131,33 @@ def serve(port, *options):
         watchdog.start()
     starts.count()
     main.run()
+
+
+class Starved:
+    """A TLS context that has no memory for the first session."""
+
+    def __init__(self, context):
+        self._context = context
+        self._is_first = True
+
+    def wrap_socket(self, *arguments, **options):
+        if self._is_first:
+            self._is_first = False
+            raise OSError(12)
+        return self._context.wrap_socket(*arguments, **options)
+
+
+def starve():
+    import main
+    import web
+
+    start = main._self_test._start_tls
+
+    def start_tls(is_trial):
+        start(is_trial)
+        web.app.tls.context = Starved(web.app.tls.context)
+
+    main._self_test._start_tls = start_tls
 
 
 async def _watch():
