@@ -112,8 +112,9 @@ class TlsServer:
 
     # Handshake and head have the time of a head together.
     async def _serve(self, stream):
+        connection = stream.s
         try:
-            stream.s = self.context.wrap_socket(stream.s, server_side=True, do_handshake_on_connect=False)
+            stream.s = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._client = Client(stream, True)
             self._moved = time.ticks_ms()
             await self._app.serve(self._client)
@@ -124,6 +125,7 @@ class TlsServer:
         finally:
             self._client = None
             await stream.wait_closed()
+            connection.close()  # what TLS leaves open where the handshake fails (extmod/modtls_mbedtls.c)
             self._is_busy = False
 
     def redirect(self, request):

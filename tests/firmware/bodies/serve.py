@@ -42,7 +42,7 @@ def serve(port, *options):
         "deaf": "",  # "memory": the system has none left; "silence": nothing arrives
         "watch": 0,  # 1: look again and again how much of the heap is in use
         "https": 0,  # its port; 0: HTTPS is off
-        "hungry": 0,  # 1: the first TLS session finds no memory
+        "hungry": 0,  # TLS sessions at first that find no memory; the first one is the self-test's
         "pair": "",  # file of certificate and key, as NVS has them
     }
     for option in options:
@@ -118,7 +118,7 @@ def serve(port, *options):
 
         health.watch = watch_in_silence
     if values["hungry"]:
-        starve()
+        starve(values["hungry"])
     if values["watch"]:
         feed = main._feed_watchdog
 
@@ -134,20 +134,19 @@ def serve(port, *options):
 
 
 class Starved:
-    """A TLS context that has no memory for the first session."""
+    """A TLS context that has no memory for so many sessions."""
 
-    def __init__(self, context):
-        self._context = context
-        self._is_first = True
+    def __init__(self, context, sessions):
+        self._context, self._left = context, sessions
 
     def wrap_socket(self, *arguments, **options):
-        if self._is_first:
-            self._is_first = False
+        if self._left:
+            self._left -= 1
             raise OSError(12)
         return self._context.wrap_socket(*arguments, **options)
 
 
-def starve():
+def starve(sessions):
     import main
     import web
 
@@ -155,7 +154,7 @@ def starve():
 
     def start_tls(is_trial):
         start(is_trial)
-        web.app.tls.context = Starved(web.app.tls.context)
+        web.app.tls.context = Starved(web.app.tls.context, sessions)
 
     main._self_test._start_tls = start_tls
 
