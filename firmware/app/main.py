@@ -39,6 +39,7 @@ async def _main():
         return starts.clear()  # another version would not find one either
     starts.clear()
     feeder = asyncio.create_task(_feed_watchdog())
+    trials = [load("trial").watch(chosen["trial"], chosen["guarded"])] if chosen.get("guarded") else []
     if slot.is_unconfirmed():
         await self_test.start_on_probation(chosen)
     elif "trial" in chosen:
@@ -48,7 +49,7 @@ async def _main():
     self_test.show_access()
     port = self_test.PORT
     del chosen, config, self_test  # this function never ends
-    await asyncio.gather(feeder, health.watch(port))
+    await asyncio.gather(feeder, health.watch(port), *trials)
 
 
 async def _feed_watchdog():

@@ -10,6 +10,7 @@ import watchdog
 import web
 import wifi
 from esp32 import Partition
+from seldom import load
 
 PORT = 80
 _TEST_SECONDS = 60  # within which a new version must have passed its self-test
@@ -43,6 +44,9 @@ async def start(chosen):
     given = settings.blob("hosts")  # by cable
     given = given.decode().lower().split(",") if given else []
     web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
+    if chosen["allow"]:
+        print("Allowed: " + ", ".join(chosen["allow"]) + " and this board")
+        web.app.lets_in = load("networks").gate(chosen["allow"])
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     web.app.serving = asyncio.create_task(web.app.run(PORT))
     boot_files.reach(boot_files.SERVER)
