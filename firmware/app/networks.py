@@ -17,21 +17,20 @@ def number(address):
 def parse(text):
     """Return the number of a network, and its mask; an address alone is one, too. None if it is neither."""
     try:
-        address, slash, bits = text.partition("/")
-        size = int(bits) if slash else 32
-    except (AttributeError, ValueError):
-        return None
-    first = number(address)
-    if first is None or not 0 <= size <= 32 or (slash and str(size) != bits):
-        return None
-    mask = 0xFFFFFFFF << (32 - size) & 0xFFFFFFFF
-    return None if first & ~mask else (first, mask)  # bits behind the mask: only part of it was meant, or one address
+        address, _, bits = (text if "/" in text else text + "/32").partition("/")
+        size, first = int(bits), number(address)
+        if str(size) == bits and 0 <= size <= 32:
+            mask = 0xFFFFFFFF << (32 - size) & 0xFFFFFFFF
+            return None if first & ~mask else (first, mask)  # bits behind the mask: a part was meant, or one address
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return None
 
 
 def has(networks, address):
     """Tell whether an address, None where it is not known, lies in one of the networks."""
     asked = number(address)
-    return asked is not None and any([asked & mask == first for first, mask in networks])  # noqa: C419
+    return asked is not None and any([asked & mask == first for first, mask in map(parse, networks)])  # noqa: C419
 
 
 def gate(networks):
@@ -39,12 +38,12 @@ def gate(networks):
 
     The board's own address may: its self-test, and what looks after it, come from there.
     """
-    networks = [parse(text) for text in networks]
 
     def lets_in(address):
-        if address == wifi.ip() or has(networks, address):
-            return True
-        boot_files.log("FORBIDDEN_ADDRESS", address)
-        return False
+        is_good = address == wifi.ip() or has(networks, address)
+        if not is_good:
+            boot_files.log("FORBIDDEN_ADDRESS", address)
+        return is_good
 
+    print("Allowed: " + ", ".join(networks) + " and this board")
     return lets_in

@@ -45,7 +45,6 @@ async def start(chosen):
     given = given.decode().lower().split(",") if given else []
     web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
     if chosen["allow"]:
-        print("Allowed: " + ", ".join(chosen["allow"]) + " and this board")
         web.app.lets_in = load("networks").gate(chosen["allow"])
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     web.app.serving = asyncio.create_task(web.app.run(PORT))

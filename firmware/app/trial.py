@@ -7,26 +7,21 @@ import asyncio
 
 import auth
 import clock
+import machine
 from seldom import load
 
 
-def watch(number, seconds):
-    """Confirm the set of settings with this number when somebody comes, from now on.
-
-    Returns what is to be awaited once the board serves: after so many seconds it undoes the set, and resets.
-    """
+async def watch(number, seconds):
+    """Confirm the set of settings with this number when somebody comes; undo it, and reset, after so many seconds."""
 
     def confirm():
         load("config").end(number)
         auth.greet = bool
 
     auth.greet = confirm
-    return _wait(number, seconds, confirm)
-
-
-async def _wait(number, seconds, confirm):
     end = clock.seconds() + seconds
     while auth.greet is confirm:
         if clock.seconds() >= end:
             load("config").end(number, f"nobody logged in within {seconds} s")
+            machine.reset()
         await asyncio.sleep(0.2)
