@@ -44,6 +44,8 @@ async def start(chosen):
     given = settings.blob("hosts")  # by cable
     given = given.decode().lower().split(",") if given else []
     web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
+    if chosen["allow"]:
+        web.app.lets_in = load("networks").gate(chosen["allow"])
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
     if chosen["https"]:
         _start_tls("trial" in chosen or slot.is_unconfirmed())

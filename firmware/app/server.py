@@ -43,6 +43,7 @@ class Server:
         self.handlers = {}  # method and path: (who may ask, function)
         self.cookies = ()
         self.hosts = ("localhost",)
+        self.lets_in = lambda address: True  # else the connection is closed before a byte of it is read
         self.arrivals = 0  # connections so far
         self.places, self.newcomers = _CLIENTS, _NEWCOMERS
         self.tls = None  # see tls_server.py
@@ -97,7 +98,7 @@ class Server:
         self.arrivals += 1
         client = Client(stream)
         try:
-            if await self._get_place(client):
+            if self.lets_in(client.address) and await self._get_place(client):
                 await self.serve(client)
         except GONE:
             pass

@@ -93,6 +93,8 @@ class TlsServer:
 
     def _accept(self, now, listener, poll):
         connection, address = listener.accept()
+        if not self._app.lets_in(address[0]):
+            return connection.close()
         connection.setblocking(False)
         self._waiting = asyncio.StreamReader(connection, {"peername": address})
         self._since, self._has_sent = now, False

@@ -37,6 +37,7 @@ def serve(port, *options):
         "network": "virtual-wifi",  # name of the Wi-Fi network that there is
         "key": "virtual-password",  # its password
         "trial": 30.0,  # seconds for new settings to connect
+        "guard": 180,  # seconds for somebody to log in, where new settings can shut out the owner
         "held": -1,  # GPIO of the button that is held
         "look": 20.0,  # seconds between two looks at the board's health
         "deaf": "",  # "memory": the system has none left; "silence": nothing arrives
@@ -62,7 +63,7 @@ def serve(port, *options):
     if values["held"] != -1:
         _pins.held = values["held"]
         machine.Pin = _pins.HeldPin
-    config.TRIAL_SECONDS = values["trial"]
+    config.TRIAL_SECONDS, config.GUARD_SECONDS = values["trial"], values["guard"]
     nvs = NVS("kit")
     if values["install"]:
         nvs.set_blob("wifi_ssid", b"virtual-wifi")
@@ -94,6 +95,9 @@ def serve(port, *options):
 
     async def count(reader, writer):
         global _most
+        address = reader.get_extra_info("peername")
+        if not isinstance(address, tuple):  # the unix port leaves it as the system has it
+            reader.e["peername"] = ".".join([str(byte) for byte in address[4:8]]), 0
         if _is_silent:
             return await writer.wait_closed()
         _open.append(writer)
