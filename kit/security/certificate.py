@@ -75,7 +75,7 @@ class Certificate:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(text)
         except FileExistsError:
-            raise SecurityError(f"There is a {path} already.", "Choose another name: a key is never replaced.") from None
+            raise SecurityError(f"{path} is there already.", "Choose another name: a key is never replaced.") from None
         except OSError as error:
             raise SecurityError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from None
         return path
@@ -156,7 +156,7 @@ def new_certificate(hostname: str, *addresses: str) -> Certificate:
     if not (isinstance(hostname, str) and re.fullmatch(NAME, hostname)):
         raise SecurityError(f"{hostname!r} is no hostname.", "Use 1 to 32 letters, digits and hyphens.")
     try:
-        ips = [IPv4Address(address) for address in addresses]
+        ips = [IPv4Address(str(address)) for address in addresses]
     except ValueError:
         raise SecurityError(f"{addresses!r} are no IPv4 addresses.", 'Give texts such as "192.168.1.5".') from None
     key = ec.generate_private_key(ec.SECP256R1())
