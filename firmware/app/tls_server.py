@@ -89,7 +89,10 @@ class TlsServer:
                 stream.s.close()
                 self._waiting = None
         elif listener in ready:
-            connection, address = listener.accept()
+            try:
+                connection, address = listener.accept()
+            except OSError:  # it has gone, or there is no socket for it
+                return
             if self._app.lets_in(address[0]):
                 connection.setblocking(False)
                 poll.register(connection, select.POLLIN)
