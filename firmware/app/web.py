@@ -27,7 +27,7 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "changes fields jwt led multipart networks page password rollback sectors trial updater upload"
+_seldom = "changes fields led multipart networks page password rollback sectors tokens trial updater upload"
 for _name in _seldom.split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
@@ -107,9 +107,7 @@ async def login(request):
     asked = await request.fields()
     password = load("password")
     mark = password.check(asked.get("password"), request)
-    if not auth.secret:
-        password.take_key()
-    token = load("jwt").make() if asked.get("type") == "jwt" else auth.new_token()
+    token = load("tokens").make(asked.get("type") == "jwt")
     boot_files.log("LOGIN_SUCCESS", request.client.address)
     auth.greet()
     headers = {"Set-Cookie": password.cookies(token, mark)}
