@@ -1,22 +1,17 @@
 """Who may ask: tokens that stand for the OTA password for five minutes, and the password itself by HTTP Basic."""
 
 import binascii
-import os
 
 import boot_files
-import clock
 import machine
 import settings
-from hmac256 import is_same
-from micropython import const
 from seldom import load
 
 LIFETIME = 300  # seconds of a token
-_MOST_TOKENS = const(4)
 
 _id = binascii.hexlify(machine.unique_id()).decode()[-6:]  # boards on one host would take each other's cookies away
 COOKIES = ("token", f"token-{_id}", f"device-{_id}")
-tokens = {}  # token: second of clock.py at which it ends
+secret = None  # key of the tokens and random number of this start, once somebody has logged in: see tokens.py
 failures = {}  # see guesses.py
 greet = bool  # called when somebody has shown who may ask; that does nothing, unless trial.py waits for it
 
@@ -25,20 +20,9 @@ def is_password_set():
     return settings.blob("password") is not None
 
 
-def new_token():
-    """Return a token of 32 hex digits."""
-    while len(tokens) >= _MOST_TOKENS:
-        del tokens[min(tokens, key=tokens.get)]
-    token = binascii.hexlify(os.urandom(16)).decode()
-    tokens[token] = clock.seconds() + LIFETIME
-    return token
-
-
 def is_token(token):
-    """Tell whether a token is known and not over."""
-    now = clock.seconds()
-    # all of them, always
-    return any([is_same(token.encode(), known.encode()) and end > now for known, end in tokens.items()])  # noqa: C419
+    """Tell whether a token was made here since the board has started, and is not over."""
+    return bool(secret and token) and load("tokens").is_good(token)
 
 
 def token_of(request):

@@ -10,6 +10,7 @@ from errors import HttpError
 from hmac256 import is_same
 from micropython import const
 from plain import is_plain
+from seldom import load
 
 _SHORTEST, _LONGEST = const(8), const(64)  # characters
 _ROUNDS = const(1000)  # of SHA-256; kit.settings.hash_password does the same
@@ -62,7 +63,7 @@ def change(password):
         raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + digest(password, salt))
-    auth.tokens.clear()
+    load("tokens").take_key(True)
 
 
 def cookies(token, mark, is_tls):

@@ -27,8 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields led multipart networks page password rollback sectors tls_server trial updater "
-for _name in (_seldom + "upload").split():
+_seldom = "certificate changes fields led multipart networks page password rollback sectors tls_server tokens trial "
+for _name in (_seldom + "updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -108,9 +108,9 @@ async def login(request):
     asked = await request.fields()
     password = load("password")
     mark = password.check(asked.get("password"), request)
+    token = load("tokens").make(asked.get("type") == "jwt")
     boot_files.log("LOGIN_SUCCESS", request.client.address)
     auth.greet()
-    token = auth.new_token()
     headers = {"Set-Cookie": password.cookies(token, mark, request.client.is_tls)}
     if is_browser(request):
         headers["Location"] = "update"
