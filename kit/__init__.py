@@ -24,6 +24,8 @@ The lessons:
 
 When it goes wrong:
     faults           break links, images, flash and power on purpose
+    attacks          attack a board of your own: guess, replay, forge, tamper, ...
+    audit            see which boxes of a security checklist a board ticks
     KitError         the errors of the kit; each names the cause and the next step
 
 More of each: help(kit.connect), or kit.connect? in a notebook.
@@ -51,6 +53,8 @@ _HOMES = {
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",
     "faults": "kit.faults",
+    "attacks": "kit.attacks",
+    "audit": "kit.security.audit",
     "KitError": "kit.errors",
 }
 
@@ -60,7 +64,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     home = importlib.import_module(_HOMES[name])
-    return home if name == "faults" else getattr(home, name)
+    return home if name in ("faults", "attacks") else getattr(home, name)
 
 
 def __dir__() -> list[str]:
