@@ -112,7 +112,8 @@ def _messages(data: bytes) -> Iterator[tuple[list[str], str]]:
 
 def _read(line: str) -> tuple[str, list[tuple[str, str]]]:
     """Return what a line may be shown as, and the secrets in it, each with its kind."""
-    name, _, value = line.partition(": ")
+    name, _, value = line.partition(":")
+    value = value.strip()
     if re.fullmatch("(?i)authorization", name):
         scheme, _, value = value.partition(" ")
         kind = TOKEN
@@ -120,20 +121,20 @@ def _read(line: str) -> tuple[str, list[tuple[str, str]]]:
             kind = "password"
             with suppress(ValueError):
                 value = base64.b64decode(value).decode().partition(":")[2]
-        return f"{name}: {scheme} {_mask(kind, value)}", [(kind, value)]
+        return f"{name}: {scheme} {_mask(kind, value)}", _listed([(kind, value)])
     if re.fullmatch("(?i)(set-)?cookie", name):
         pairs = re.findall(r"\b(token|device)([\w-]*)=([^;\s]+)", value)
         shown = "; ".join(f"{field}{more}={_mask(KINDS[field], text)}" for field, more, text in pairs)
         return f"{name}: {shown}", _listed((KINDS[field], text) for field, _, text in pairs)
     fields = said(line.encode()) or dict(parse_qsl(line))
-    known = {field: text for field, text in fields.items() if field in KINDS and isinstance(text, str) and text}
-    masked = fields | {field: _mask(KINDS[field], text) for field, text in known.items()}
+    known = {field: text for field, text in fields.items() if field in KINDS and isinstance(text, str)}
+    masked = {field: _mask(KINDS[field], text) for field, text in known.items()}  # nobody knows what else may be secret
     shown = json.dumps(masked, ensure_ascii=False) if line.startswith("{") else "&".join(map("=".join, masked.items()))
     return shown, _listed((KINDS[field], text) for field, text in known.items())
 
 
 def _listed(found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(kind, value) for kind, value in found if kind != MARK]
+    return [(kind, value) for kind, value in found if value and kind != MARK]
 
 
 def _mask(kind: str, value: str) -> str:

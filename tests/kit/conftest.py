@@ -1,10 +1,11 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from kit.board.board import Board
 from kit.image import table
 from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
 from kit.image.layout import make
@@ -59,3 +60,12 @@ def cells() -> Callable[[str], list[list[str]]]:
         return [[unescape(text) for text in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
     return read
+
+
+@pytest.fixture
+def default_board(board: Board) -> Iterator[Board]:
+    """The tests' virtual board as long as nobody has set a password."""
+    with board.repl() as repl:
+        repl.exec('from esp32 import NVS; nvs = NVS("kit"); nvs.erase_key("password"); nvs.commit()')
+    yield board
+    board.install()
