@@ -1,0 +1,1 @@
+"""Who may send what: keys, signatures, certificates, and what a board makes of them."""
