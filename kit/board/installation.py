@@ -53,7 +53,7 @@ def store_signers(signers: Sequence[Key | str | Path]) -> str:
     Raises:
         SecurityError: too many keys, or one that cannot be used.
     """
-    if isinstance(signers, Key | str | Path) or len(signers) > MOST_SIGNERS:
+    if not isinstance(signers, list | tuple) or len(signers) > MOST_SIGNERS:
         raise SecurityError(f"A board trusts up to {MOST_SIGNERS} keys.", "Give a list: board.install(signers=[key]).")
     return STORE_SIGNERS.format(signers=b"".join(read_key(key).digest for key in signers))
 

@@ -29,7 +29,7 @@ def signature_sector(data: bytes, keys: Sequence[Key]) -> bytes:
         SecurityError: a key is a public one, or they are too many, or one is there twice.
     """
     if not 0 < len(keys) <= MOST or len({key.digest for key in keys}) < len(keys):
-        raise SecurityError(f"An image is signed by one to {MOST} different keys.", "Give each once: image.sign(key).")
+        raise SecurityError("An image is signed by one to three different keys.", "Give each once: image.sign(key).")
     return b"".join(_block(data, key) for key in keys).ljust(SECTOR, b"\xff")
 
 

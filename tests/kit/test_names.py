@@ -68,7 +68,7 @@ def test_every_name_has_its_line_in_help():
     page = pydoc.plain(pydoc.render_doc(kit))
     described = page[page.index("DESCRIPTION") : page.index("PACKAGE CONTENTS")]
     assert sorted(re.findall(r"^ {8}(\w+) {2,}\S", described, re.MULTILINE)) == sorted(VERBS + NOUNS) == dir(kit)
-    assert len(page.splitlines()) < 60  # and not the help of all of them
+    assert len(page.splitlines()) < 75  # and not the help of all of them
 
 
 def test_every_name_is_there():
