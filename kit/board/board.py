@@ -181,7 +181,7 @@ class Board:
 
         Args:
             signers: keys, or files of them, of which one has to sign what the board takes through the air; an empty
-                list: it takes all again, of any security version. Without it this stays as it is.
+                list: it takes what nobody signed again. Without it this stays as it is.
             force: break off an update that comes through the air.
 
         Raises:
