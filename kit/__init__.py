@@ -17,6 +17,9 @@ An update, and where it goes:
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 
+Who may send one:
+    new_key          make a key that signs updates: image.sign(key), board.install(signers=[key])
+
 The lessons:
     lessons          see what there is, and what is done
     check            compare an answer with what the board says
@@ -49,6 +52,7 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "new_key": "kit.security.keys",
     "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",

@@ -38,6 +38,10 @@ class ImageError(KitError):
     """An app image, a base image or an application that cannot be used."""
 
 
+class SecurityError(KitError):
+    """A key or a certificate that cannot be used."""
+
+
 class LessonError(KitError):
     """A lesson, or a folder of lessons, that cannot be used."""
 

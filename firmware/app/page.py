@@ -61,4 +61,5 @@ def file(path):
     """Return the style or the script, an open file that the server sends in pieces. No other file has a path."""
     # no-cache: after an update a browser must not keep the old one.
     headers = {"Content-Type": _TYPES[path] + "; charset=UTF-8", "Cache-Control": "no-cache"}
-    return _open(path, "rb"), 200, headers
+    headers["Content-Encoding"] = "gzip"  # kit.build() packs them
+    return _open(path + ".gz", "rb"), 200, headers

@@ -27,7 +27,19 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-for _name in ("changes", "fields", "led", "multipart", "page", "password", "rollback", "sectors", "updater", "upload"):
+for _name in (
+    "changes",
+    "fields",
+    "led",
+    "multipart",
+    "page",
+    "password",
+    "rollback",
+    "sectors",
+    "signature",
+    "updater",
+    "upload",
+):
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -134,7 +146,7 @@ async def restart(request):
 
 @app.on("POST /rollback")
 async def roll_back(request):
-    answer = load("rollback").select(ota)
+    answer = await load("rollback").select(ota)
     boot_files.log("RESTART", request.client.address, **answer)
     restart_soon()
     return answer

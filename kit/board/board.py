@@ -3,15 +3,16 @@
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
 from kit.board.button import Press
 from kit.board.cable import disturbed, refuse_under_upload
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
-from kit.board.installation import store_settings
+from kit.board.installation import store_settings, store_signers
 from kit.board.listener import Listener
 from kit.board.loader import download_mode
 from kit.board.pins import Pin, Pins
@@ -26,6 +27,7 @@ from kit.image.table import FLASH_BASE, PartitionTable
 from kit.image.table import OFFSET as TABLE_OFFSET
 from kit.image.update_image import UpdateImage
 from kit.progress import Progress
+from kit.security.keys import Key
 from kit.uploads import meet
 
 
@@ -174,17 +176,20 @@ class Board:
             mounted = repl.eval("[path for _, path in __import__('vfs').mount()]")
             return Files(dict(repl.sizes("/", mounted)))
 
-    def install(self, *, force: bool = False) -> None:
+    def install(self, *, signers: Sequence[Key | str | Path] | None = None, force: bool = False) -> None:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
 
         Args:
+            signers: keys, or files of them, of which one has to sign what the board takes through the air; an empty
+                list: it takes what nobody signed again. Without it this stays as it is.
             force: break off an update that comes through the air.
 
         Raises:
             SettingsError: a setting for a real board is missing, or the OTA password is no good one.
+            SecurityError: a key cannot be used.
             BoardError: MicroPython does not answer, or cannot write to vfs.
         """
-        store = store_settings(self.is_virtual)
+        store = store_settings(self.is_virtual) + ("" if signers is None else store_signers(signers))
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
         with self.repl(force=force) as repl, Progress("install", sum(map(len, files.values()))) as progress:
             done = 0

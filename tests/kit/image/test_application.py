@@ -1,4 +1,5 @@
 import ast
+import gzip
 import os
 import subprocess
 from collections.abc import Callable
@@ -42,6 +43,20 @@ def test_a_virtual_board_gets_stripped_modules(app_folder: Path):
     assert files["main.py"] == b'""\n\nimport page\n\nprint(page.COLOUR)\n'
     assert files["www/index.html"] == b"<h1>Hello</h1>\n"
     assert set(files) == {"main.py", "page.py", "www/index.html"}
+
+
+def test_style_and_script_are_packed(app_folder: Path):
+    """Where the application knows that; one of an older kit sends them as they are."""
+    script = b"let isPacked = true;\n" * 50
+    (app_folder / "www/ota.js").write_bytes(script)
+    assert files_in(pack(app_folder, compiled=False))["www/ota.js"] == script
+    (app_folder / "page.py").write_text('COLOUR = "blue"\nPACKED = ".gz"\n')
+    files = files_in(pack(app_folder, compiled=False))
+    assert "www/ota.js" not in files
+    assert gzip.decompress(files["www/ota.js.gz"]) == script
+    (app_folder / "www/ota.js.gz").write_bytes(b"by hand")  # both stay as they are
+    files = files_in(pack(app_folder, compiled=False))
+    assert (files["www/ota.js"], files["www/ota.js.gz"]) == (script, b"by hand")
 
 
 def test_a_chip_gets_bytecode(app_folder: Path):
