@@ -9,6 +9,7 @@ from kit.board.board import Board
 from kit.image import table
 from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
 from kit.image.layout import make
+from kit.security.keys import Key, new_key
 
 
 @pytest.fixture
@@ -69,3 +70,17 @@ def default_board(board: Board) -> Iterator[Board]:
         repl.exec('from esp32 import NVS; nvs = NVS("kit"); nvs.erase_key("password"); nvs.commit()')
     yield board
     board.install()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Key:
+    """A new key."""
+    return new_key(tmp_path / "team.pem")
+
+
+@pytest.fixture
+def strict_board(board: Board, key: Key) -> Iterator[Board]:
+    """The tests' virtual board as long as it takes only what the key has signed."""
+    board.install(signers=[key])
+    yield board
+    board.install(signers=[])

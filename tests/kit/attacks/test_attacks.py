@@ -12,6 +12,7 @@ from kit.faults import damage
 from kit.image.app_image import AppImage
 from kit.image.update_image import UpdateImage, build
 from kit.ota.client import OtaClient
+from kit.security.keys import Key
 
 ANYWHERE = "http://8.8.8.8"
 
@@ -203,6 +204,26 @@ def test_a_board_that_knows_no_signers_takes_what_was_changed(board: Board, imag
     attack = kit.attacks.tamper(board, image)
     assert attack.succeeded
     assert attack.steps[0].answer == "200 OK: version 1.3.0 runs"
+
+
+def test_a_changed_bit_behind_a_signature_is_refused(strict_board: Board, key: Key, image: UpdateImage):
+    """Every digest that the image carries is right; only the signature tells."""
+    before = repr(OtaClient(strict_board.url).info())
+    attack = kit.attacks.tamper(strict_board, image.sign(key))
+    assert not attack.succeeded
+    assert attack.steps[0].answer == "403 UPDATE_ERROR_SIGN"
+    assert kit.attacks.tamper(strict_board, image).steps == attack.steps  # without a signature
+    assert repr(OtaClient(strict_board.url).info()) == before
+
+
+def test_an_old_signed_image_below_the_floor_is_refused_force_or_not(strict_board: Board, key: Key):
+    ota = OtaClient(strict_board.url)
+    ota.login()
+    ota.upload(build("1.1.0", secure_version=1).sign(key))
+    attack = kit.attacks.downgrade(strict_board, build("1.0.0").sign(key))
+    assert [step.answer for step in attack.steps] == ["409 UPDATE_ERROR_VERSION"] * 2
+    assert not attack.succeeded
+    assert kit.attacks.downgrade(strict_board, build("1.0.0", secure_version=1).sign(key)).succeeded
 
 
 def test_what_has_no_page_cannot_be_changed(board: Board, image: UpdateImage):

@@ -78,6 +78,13 @@ def test_a_board_with_the_default_password(default_board: Board):
     assert "429 LOCKED_OUT" in tried(audit, "box 4")
 
 
+def test_a_board_that_knows_its_signers(strict_board: Board):
+    audit = kit.audit(strict_board)
+    assert tried(audit, "box 3") == "an update that nobody signed: 403 UPDATE_ERROR_SIGN"
+    assert {states(audit)[number] for number in ("box 3", "5.3-2", "5.3-7", "5.3-9, 10")} == {"met"}
+    assert "409 UPDATE_ERROR_VERSION" in tried(audit, "5.3-2")
+
+
 def test_a_board_whose_password_nobody_knows(board: Board, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KIT_PASSWORD", "another password")
     audit = kit.audit(board)
