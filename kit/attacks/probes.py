@@ -25,7 +25,7 @@ MOST_GUESSES = 20
 OTHER = "127.0.0.2"  # of this computer, too: a virtual board can be asked from there
 NVS_ENTRY = 32  # bytes, at a multiple of which a value begins (nvs_page.hpp)
 HASH = SALT_SIZE + hashlib.sha256().digest_size
-PRIVATE = b"PRIVATE KEY"  # in a PEM file
+KEYS = (b"PRIVATE KEY", b"\x30\x77\x02\x01\x01\x04\x20")  # how one begins in PEM, and in DER for P-256 (RFC 5915)
 
 
 def find_out(board: Board) -> dict[str, Finding]:
@@ -44,8 +44,7 @@ def find_out(board: Board) -> dict[str, Finding]:
 
 
 def default_password(case: Case) -> Finding:
-    answer = case.log_in(DEFAULT_PASSWORD)
-    return _finding(answer.status == 401, f"POST /login with {DEFAULT_PASSWORD}: {came_back(answer)}")
+    return _refused(case.log_in(DEFAULT_PASSWORD), "401", f"POST /login with {DEFAULT_PASSWORD}")
 
 
 def https(case: Case) -> Finding:
@@ -61,28 +60,26 @@ def token(case: Case) -> Finding:
 
 def configuration(case: Case) -> Finding:
     answer = case.stranger.request("PUT", "/config", body=b"{}", headers=JSON)
-    return _finding(answer.status == 401, f"PUT /config without a token: {came_back(answer)}")
+    return _refused(answer, "401", "PUT /config without a token")
 
 
 def origin(case: Case) -> Finding:
     answer = case.owner.request("GET", "/config", headers={"Origin": ORIGIN})
-    return _finding(answer.status == 403, f"the owner's browser on a foreign page: {came_back(answer)}")
+    return _refused(answer, "FOREIGN_ORIGIN", "the owner's browser on a foreign page")
 
 
 def signature(case: Case) -> Finding:
-    answer = _send_first_sector(case, "?force=1")
-    return _finding(answer.reason == "UPDATE_ERROR_SIGN", f"an update that nobody signed: {came_back(answer)}")
+    return _refused(_send_first_sector(case, "?force=1"), "UPDATE_ERROR_SIGN", "an update that nobody signed")
 
 
 def version(case: Case) -> Finding:
-    answer = _send_first_sector(case)
-    return _finding(answer.reason == "UPDATE_ERROR_VERSION", f"an update that is not newer: {came_back(answer)}")
+    return _refused(_send_first_sector(case), "UPDATE_ERROR_VERSION", "an update that is not newer")
 
 
 def change(case: Case) -> Finding:
     body = json.dumps({"password": case.password, "new": ""}).encode()
     answer = case.owner.request("POST", "/password", body=body, headers=JSON)
-    return _finding(answer.reason == "BAD_PASSWORD", f"POST /password with an empty one: {came_back(answer)}")
+    return _refused(answer, "BAD_PASSWORD", "POST /password with an empty one")
 
 
 def page(case: Case) -> Finding:
@@ -93,29 +90,22 @@ def page(case: Case) -> Finding:
 
 
 def hashed(case: Case) -> Finding:
-    nvs, password = case.flash.nvs, case.password
-    if not password:
+    if not (password := case.password):
         return Finding(OPEN, "not found out: the password of the settings is not the board's")
-    values = (nvs[at : at + HASH] for at in range(0, len(nvs), NVS_ENTRY))
+    values = (case.flash.nvs[at : at + HASH] for at in range(0, len(case.flash.nvs), NVS_ENTRY))
     is_hashed = any(hash_password(password, value[:SALT_SIZE]) == value[SALT_SIZE:] for value in values)
     return _finding(is_hashed, f"NVS by cable: {'a' if is_hashed else 'no'} salted hash of the password")
 
 
 def stored(case: Case) -> Finding:
-    known = {"OTA password": case.password, "Wi-Fi password": case.wifi_password}
-    names = [name for name, value in known.items() if value and value.encode() in case.flash.nvs]
-    if PRIVATE in case.flash.nvs:
-        names.append("key of HTTPS")
-    return _finding(not names, f"NVS by cable: {_listed(names)} in clear")
+    names = _secrets_in(case.flash.nvs, case)
+    return _finding(not names, f"NVS by cable: {names or 'no secret'} in clear")
 
 
 def hardcoded(case: Case) -> Finding:
-    known = {"the OTA password": case.password, "the Wi-Fi password": case.wifi_password}
-    names = [name for name, value in known.items() if value and value.encode() in case.flash.application]
-    if PRIVATE in case.flash.application:
-        names.append("a key")
+    names = _secrets_in(case.flash.application, case)
     default = f", but for {DEFAULT_PASSWORD}" if DEFAULT_PASSWORD.encode() in case.flash.application else ""
-    return _finding(not names, f"the application by cable: {_listed(names)} in it{default}")
+    return _finding(not names, f"the application by cable: {names or 'no secret'} in it{default}")
 
 
 def allow(case: Case) -> Finding:
@@ -134,8 +124,7 @@ def allow(case: Case) -> Finding:
 
 
 def pull(case: Case) -> Finding:
-    answer = case.owner.request("GET", "/pull")
-    return _finding(answer.is_ok, f"GET /pull: {came_back(answer)}")
+    return Finding(OPEN, f"GET /pull: {came_back(case.owner.request('GET', '/pull'))}")
 
 
 def guesses(case: Case) -> Finding:
@@ -169,8 +158,7 @@ def watch(case: Case) -> Finding:
 def restarted(case: Case) -> Finding:
     case.board.reset()
     serving(case.board)
-    answer = case.owner.request("GET", "/config")
-    return _finding(answer.status == 401, f"the same token after a restart: {came_back(answer)}")
+    return _refused(case.owner.request("GET", "/config"), "401", "the same token after a restart")
 
 
 # Guesses lock strangers out, which the log then tells, and the restart lets them in again.
@@ -182,8 +170,16 @@ def _finding(is_met: bool, tried: str) -> Finding:
     return Finding(MET if is_met else OPEN, tried)
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join(names) or "no secret"
+def _refused(answer: Answer, name: str, tried: str) -> Finding:
+    """Return the finding for what the board has to refuse by a name, or with a status."""
+    return _finding(name in came_back(answer).split(), f"{tried}: {came_back(answer)}")
+
+
+def _secrets_in(data: bytes, case: Case) -> str:
+    """Return which of the board's secrets stand in what the cable has read."""
+    known = {"OTA password": case.password, "Wi-Fi password": case.wifi_password}
+    names = [name for name, value in known.items() if value and value.encode() in data]
+    return " and ".join([*names, *["private key"] * any(key in data for key in KEYS)])
 
 
 def _log(case: Case) -> str:
