@@ -19,6 +19,7 @@ An update, and where it goes:
 
 Who may send one:
     new_key          make a key that signs updates: image.sign(key), board.install(signers=[key])
+    new_certificate  make the certificate of a board, for HTTPS: board.install(certificate=certificate)
 
 The lessons:
     lessons          see what there is, and what is done
@@ -52,6 +53,7 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "new_certificate": "kit.security.certificate",
     "new_key": "kit.security.keys",
     "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",

@@ -39,7 +39,7 @@ class ImageError(KitError):
 
 
 class SecurityError(KitError):
-    """A key or a certificate that cannot be used."""
+    """A key, a certificate or a signature that cannot be used."""
 
 
 class LessonError(KitError):

@@ -22,7 +22,9 @@ class Client:
     answer.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream, is_tls=False):
+        self.is_tls = is_tls
+        self.is_last = False  # its next answer is the last one
         self.left = 0
         self.is_idle = True
         self.waits_for_100 = False  # it sends the body once it was asked to
@@ -32,17 +34,17 @@ class Client:
         self._stream = stream
         self._data = b""  # received, and read up to `_at`
         self._at = 0
-        self._until = None
+        self.until = None  # ticks in ms
         self._is_late = False
 
     def allow(self, seconds):
         """Give what follows so many seconds, None for any number of them."""
-        self._until = seconds and time.ticks_add(time.ticks_ms(), int(seconds * 1000))
+        self.until = seconds and time.ticks_add(time.ticks_ms(), int(seconds * 1000))
 
     def look_at(self, now):
         """End the wait of a client whose time is over at `now` (ticks in ms): a body ends, anything else breaks off."""
-        if self._until is not None and time.ticks_diff(now, self._until) > 0:
-            self._until = None
+        if self.until is not None and time.ticks_diff(now, self.until) > 0:
+            self.until = None
             self._is_late = True
             self.task.cancel()
 
@@ -110,7 +112,7 @@ class Client:
             self._is_late = False
             return 0
         finally:
-            self._until = None
+            self.until = None
 
     def _look(self, view):
         try:
@@ -134,7 +136,7 @@ class Client:
         self.allow(SECONDS)
         self._stream.write(data)
         await self._stream.drain()
-        self._until = None
+        self.until = None
 
     async def discard(self, seconds):
         """Read what is left of the body: closing with unread data resets a connection, and loses the answer."""

@@ -39,7 +39,9 @@ async def _main():
         slot.roll_back()
         return starts.clear()  # another version would not find one either
     starts.clear()
-    feeder = asyncio.create_task(_feed_watchdog())
+    tasks = [asyncio.create_task(_feed_watchdog())]
+    if "guarded" in chosen:
+        tasks.append(asyncio.create_task(load("trial").watch(chosen["trial"], chosen["guarded"])))
     if slot.is_unconfirmed():
         await self_test.start_on_probation(chosen)
     elif "trial" in chosen:
@@ -50,7 +52,7 @@ async def _main():
     self_test.show_access()
     port = self_test.PORT
     del chosen, config, self_test  # this function never ends
-    await asyncio.gather(feeder, health.watch(port))
+    await asyncio.gather(health.watch(port), *tasks)
 
 
 # What a confirmed version brings to the keys that this board trusts; a board that cannot take it serves all the same.

@@ -65,12 +65,12 @@ def change(password):
     auth.tokens.clear()
 
 
-def cookies(token, mark):
+def cookies(token, mark, is_tls):
     """Return the cookies of who has logged in.
 
     That of the token has no end: the browser keeps it, so that /progress works until an upload ends. The board knows
     its time. Without a path they are for the folder of /login, which a proxy may call otherwise.
     """
-    end = "; HttpOnly; SameSite=Strict"
+    end = "; HttpOnly; SameSite=Strict" + ("; Secure" if is_tls else "")
     found = [f"{name}={token}{end}" for name in auth.COOKIES[:2]]
     return found + [f"{auth.COOKIES[2]}={mark}{end}; Max-Age={_YEAR}"] if mark else found

@@ -9,9 +9,10 @@ import slot
 import watchdog
 import web
 import wifi
-from esp32 import Partition
+from esp32 import NVS, Partition
+from seldom import load
 
-PORT = 80
+PORT, TLS_PORT = 80, 443
 _TEST_SECONDS = 60  # within which a new version must have passed its self-test
 _ANSWER_SECONDS = 5
 _FAILURES = (OSError, slot.SlotError, asyncio.TimeoutError)
@@ -43,7 +44,11 @@ async def start(chosen):
     given = settings.blob("hosts")  # by cable
     given = given.decode().lower().split(",") if given else []
     web.app.hosts = ["localhost"] + given + chosen["hosts"] + [wifi.hostname().lower()]
+    if chosen["allow"]:
+        web.app.lets_in = load("networks").gate(chosen["allow"])
     web.pins = chosen["pins"]["led"], chosen["pins"]["progress"]
+    if chosen["https"]:
+        _start_tls("trial" in chosen or slot.is_unconfirmed())
     web.app.serving = asyncio.create_task(web.app.run(PORT))
     boot_files.reach(boot_files.SERVER)
     while not await _answers():
@@ -51,10 +56,31 @@ async def start(chosen):
     boot_files.reach(boot_files.ANSWERED)
 
 
-async def _answers():
-    """Tell whether this board's own GET /info succeeds."""
+# Without a good certificate nothing but GET /info is answered: what HTTPS protects does not go by plain HTTP instead.
+def _start_tls(is_trial):
+    context, port = None, 443
     try:
-        return b" 200 " in await asyncio.wait_for(_ask(), _ANSWER_SECONDS)
+        context = load("certificate").context()
+        port = NVS("kit").get_i32("https_port")  # of a virtual board
+    except OSError as error:
+        if context is None:
+            if is_trial:
+                raise
+            print(f"HTTPS does not work: {error}. Run board.install(certificate=…) over USB.")
+    tls = load("tls_server").TlsServer(web.app, context, port)
+    if context:
+        tls.serving = asyncio.create_task(tls.run(TLS_PORT))
+
+
+async def _answers():
+    """Tell whether this board's own GET /info succeeds, and whether the port of HTTPS is open."""
+    try:
+        if b" 200 " not in await asyncio.wait_for(_ask(), _ANSWER_SECONDS):
+            return False
+        if web.app.tls and web.app.tls.context:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(wifi.ip(), TLS_PORT), _ANSWER_SECONDS)
+            await writer.wait_closed()
+        return True
     except _FAILURES:
         return False
 
@@ -85,8 +111,11 @@ def _confirm():
 def show_access():
     """Print where the board is reached."""
     print("Web server started\n\nAccess Information")
+    scheme = "https" if web.app.tls else "http"
     if "virtual" not in web.chip:
-        print(f"mDNS: http://{wifi.hostname()}.local")
+        print(f"mDNS: {scheme}://{wifi.hostname()}.local")
+    if web.app.tls and web.app.tls.context:
+        print("Certificate: SHA-256 " + load("certificate").pin())
     if not auth.is_password_set():
         print("Password: the default one. Updates are refused until POST /password has changed it.")
-    print(f"URL: http://{wifi.ip()}")
+    print(f"URL: {scheme}://{wifi.ip()}")

@@ -20,14 +20,14 @@ HEAD_SECONDS = 5  # that a head may take, and an open connection wait for the ne
 ANYONE, TOKEN, PASSWORD = const(0), const(1), const(2)  # who may ask: the last also by the password, as HTTP Basic
 
 _CLIENTS = const(6)  # of 10 sockets: one listens, one is for the board's own request, two for those who come or go
-_WAITING = const(2)
+_NEWCOMERS = const(2)
 _PIECE = const(1024)  # bytes of an answer, at a time
-_BACKLOG = const(8)  # as many as are left of lwIP's 10, where nobody is connected
+BACKLOG = const(8)  # as many as are left of lwIP's 10, where nobody is connected
 _REQUESTS = const(100)  # over one connection
 _LOOK = 0.2  # seconds between two looks at who is late
 _PATIENCE = 1  # seconds that a newcomer waits for a place
 _NONSENSE_SECONDS = 1  # for a client of which nobody knows what more it sends
-_GONE = (OSError, EOFError, asyncio.CancelledError)
+GONE = (OSError, EOFError, asyncio.CancelledError)
 
 
 class Server:
@@ -43,7 +43,10 @@ class Server:
         self.handlers = {}  # method and path: (who may ask, function)
         self.cookies = ()
         self.hosts = ("localhost",)
+        self.lets_in = lambda address: True  # else the connection is closed before a byte of it is read
         self.arrivals = 0  # connections so far
+        self.places, self.newcomers = _CLIENTS, _NEWCOMERS
+        self.tls = None  # see tls_server.py
         self.error = None, None  # the last exception that no handler meant, and for which path
         self._admit = admit
         self._refuse = refuse
@@ -67,7 +70,7 @@ class Server:
                 if self._listener is None or self._listener.task.done():  # as where memory was short
                     gc.collect()  # closes its socket
                     try:
-                        self._listener = await asyncio.start_server(self._arrive, "0.0.0.0", port, _BACKLOG)
+                        self._listener = await asyncio.start_server(self._arrive, "0.0.0.0", port, BACKLOG)
                     except (OSError, MemoryError):
                         pass  # once more at the next look
                 await asyncio.sleep(_LOOK)
@@ -88,14 +91,16 @@ class Server:
             self._listener = None
         for client in self._clients:
             client.task.cancel()
+        if self.tls:
+            self.tls.stop()
 
     async def _arrive(self, stream, _):
         self.arrivals += 1
         client = Client(stream)
         try:
-            if await self._get_place(client):
-                await self._serve(client)
-        except _GONE:
+            if self.lets_in(client.address) and await self._get_place(client):
+                await self.serve(client)
+        except GONE:
             pass
         except MemoryError:
             print("A client was sent away: it takes more memory than there is.")
@@ -106,12 +111,12 @@ class Server:
 
     async def _get_place(self, client):
         """Wait for a place, and tell whether there is one; the oldest idle client makes room."""
-        if self._waiting == _WAITING:  # the board has no sockets for more
+        if self._waiting == self.newcomers:  # the board has no sockets for more
             return False
         end = time.ticks_add(time.ticks_ms(), _PATIENCE * 1000)
         self._waiting += 1
         try:
-            while len(self._clients) >= _CLIENTS and not self._evict():
+            while len(self._clients) >= self.places and not self._evict():
                 if time.ticks_diff(time.ticks_ms(), end) > 0:
                     return False
                 await asyncio.sleep(_PATIENCE / 20)
@@ -128,7 +133,8 @@ class Server:
                 return True
         return False
 
-    async def _serve(self, client):
+    async def serve(self, client):
+        """Answer one request after the other."""
         for number in range(1, _REQUESTS + 1):
             client.is_idle = True
             client.allow(HEAD_SECONDS)
@@ -142,7 +148,7 @@ class Server:
                 client.left, seconds = ANY, _NONSENSE_SECONDS
                 result = error.body(), error.status, error.headers
             # A body that was not read, or not even sent, could be taken for the next request.
-            keeps_open = not client.left and request.keeps_open and number < _REQUESTS
+            keeps_open = not (client.left or client.is_last) and request.keeps_open and number < _REQUESTS
             client.is_idle = True
             await self._answer(request, result, keeps_open)
             if client.left:
@@ -153,6 +159,10 @@ class Server:
     async def _result(self, request):
         try:
             self._check(request)
+            if self.tls and not request.client.is_tls:
+                answer = self.tls.redirect(request)
+                if answer:
+                    return answer
             who, handler = self._handler(request)
             self._admit(request, who)
             return await handler(request)
@@ -172,7 +182,8 @@ class Server:
             advice = f"Use its address, {self.hosts[-1]}.local, or put the name into the setting hosts."
             raise HttpError(403, "BAD_HOST", "The board does not know itself by this name.", advice)
         # A browser says which page a request comes from; others say nothing.
-        if origin and origin.split("//")[-1] != host:
+        is_foreign = origin and origin.split("//")[-1] != host
+        if is_foreign or (origin and request.client.is_tls and not origin.startswith("https:")):
             raise HttpError(403, "FOREIGN_ORIGIN", "This comes from another page.", "Use the board's pages.")
         if "transfer-encoding" in request.headers:
             request.client.left = ANY

@@ -27,19 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-for _name in (
-    "changes",
-    "fields",
-    "led",
-    "multipart",
-    "page",
-    "password",
-    "rollback",
-    "sectors",
-    "signature",
-    "updater",
-    "upload",
-):
+_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server trial "
+for _name in (_seldom + "updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -47,7 +36,10 @@ for _name in (
 def _admit(request, who):
     token = auth.token_of(request)
     is_uploader = request.path == "/progress" and ota.is_busy() and token == ota.token
-    if who == ANYONE or is_uploader or (who == PASSWORD and auth.is_basic(request)) or auth.is_token(token):
+    if who == ANYONE or is_uploader:
+        return
+    if (who == PASSWORD and auth.is_basic(request)) or auth.is_token(token):
+        auth.greet()
         return
     advice = "POST the password to /login, and send the token that it answers as `Authorization: Bearer`."
     # A browser would then ask for the password by itself, in a box over the page. Where it uploads it sends an Origin.
@@ -90,6 +82,7 @@ async def info(request):
         "free_heap": gc.mem_free(),
         "rssi": wifi.rssi(),
         "ip": wifi.ip(),
+        "https": app.tls is not None,
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
@@ -116,8 +109,9 @@ async def login(request):
     password = load("password")
     mark = password.check(asked.get("password"), request)
     boot_files.log("LOGIN_SUCCESS", request.client.address)
+    auth.greet()
     token = auth.new_token()
-    headers = {"Set-Cookie": password.cookies(token, mark)}
+    headers = {"Set-Cookie": password.cookies(token, mark, request.client.is_tls)}
     if is_browser(request):
         headers["Location"] = "update"
         return "", 303, headers
@@ -163,9 +157,18 @@ async def configure(request):
         asked = await request.fields(only_json=True)
     except HttpError:
         asked = None
-    load("config").put(asked)
+    message = load("config").put(asked, request.client.address, request.query.get("force") == "1")
     boot_files.log("CONFIG", request.client.address, settings=", ".join(sorted(asked)))
-    return {"message": "The settings apply at the next restart. If the board cannot connect then, it goes back."}
+    return {"message": message}
+
+
+@app.on("PUT /certificate")
+async def certify(request):
+    if not request.client.is_tls:
+        raise HttpError(403, "HTTPS_REQUIRED", "No key comes by plain HTTP.", "Use board.install(certificate=…).")
+    load("certificate").put(await request.fields(only_json=True))
+    boot_files.log("CONFIG", request.client.address, settings="certificate")
+    return {"message": "The certificate applies at the next restart."}
 
 
 @app.on("GET /log")

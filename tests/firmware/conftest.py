@@ -205,8 +205,9 @@ def place(flash: bytearray, start: int, data: bytes) -> None:
 class Board:
     """The application in a process of its own, reached over HTTP."""
 
-    def __init__(self, process: subprocess.Popen, port: int, flash: Path) -> None:
+    def __init__(self, process: subprocess.Popen, port: int, flash: Path, https: int = 0) -> None:
         self.port = port
+        self.https = https
         self.flash = flash
         self.token = ""
         self._process = process
@@ -343,15 +344,18 @@ def serve() -> Iterator[Callable[..., Board]]:
         flash: Path,
         *arguments: object,
         body: str = "serve",
-        until: str = "URL: http://",
+        until: str = "URL: http",
         **options: object,
     ) -> Board:
         arguments += tuple(f"{name}={value}" for name, value in options.items())
         # The port stays bound until the board listens on it, so that nobody else gets it.
-        with socket.socket() as reserved:
-            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reserved.bind(("127.0.0.1", 0))
-            port = reserved.getsockname()[1]
+        with socket.socket() as reserved, socket.socket() as other:
+            for holder in (reserved, other):
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                holder.bind(("127.0.0.1", 0))
+            port, https = reserved.getsockname()[1], other.getsockname()[1]
+            if "https=1" in arguments:
+                arguments = (*[argument for argument in arguments if argument != "https=1"], f"https={https}")
             process = subprocess.Popen(
                 interpreter.arguments(body, "serve", flash, port, *arguments),
                 stdin=subprocess.DEVNULL,
@@ -359,7 +363,7 @@ def serve() -> Iterator[Callable[..., Board]]:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            boards.append(Board(process, port, flash))
+            boards.append(Board(process, port, flash, https))
             boards[-1].wait_for(until)
         return boards[-1]
 

@@ -1,7 +1,9 @@
 """Settings over the air: validation, trial, power cuts, the button, on both interpreters."""
 
+import contextlib
 import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +67,8 @@ def test_get(board) -> None:
         "gateway": None,
         "dns": None,
         "hosts": [],
+        "allow": [],
+        "https": False,
         "pins": {"led": 2, "progress": None, "button": 18},
     }
 
@@ -118,6 +122,11 @@ GOOD = [
     {"hosts": []},
     {"hosts": ["board.example.org", "x", "1-2.3"]},
     {"hosts": ["a" * 32 + "." + "b" * 30, "c", "d", "e"]},
+    {"allow": ["127.0.0.0/8"]},
+    {"allow": ["0.0.0.0/0", "127.0.0.1", "192.168.100.128/25", "127.0.0.1/32"]},
+    {"allow": []},
+    {"https": True},
+    {"https": False},
 ]
 
 BAD = {
@@ -142,6 +151,17 @@ BAD = {
             *(["a..b"], ["a b"], ["a_b"], ["-a"], ["a:80"], ["http://a"], ["\u00fc"], ["a" * 33], ["a." * 31 + "ab"]),
         )
     ],
+    "allow": [
+        {"allow": value}
+        for value in (
+            *("127.0.0.1", None, 5, True, {}, {"127.0.0.1": 1}, ["127.0.0.1"] * 5, [None], [5], [["127.0.0.1"]], [{}]),
+            *([""], ["/"], ["/8"], ["127.0.0.1/"], ["127.0.0.1/33"], ["127.0.0.1/-1"], ["127.0.0.1/032"]),
+            *(["127.0.0.1/32/"], ["127.0.0.1/+32"], ["127.0.0.1/ 32"], ["127.0.0.1/3_2"], ["127.0.0.1/\u0663"]),
+            *(["127.0.0.1/8"], ["127.0.0.0/255.0.0.0"], ["127.0.0.01"], ["127.0.0"], ["127.1"], ["::1"], ["::1/128"]),
+            *(["localhost"], ["127.0.0.1\n"], ["127.0.0.1", "*"], ["0.0.0.0/" + "9" * 500]),
+        )
+    ],
+    "https": [{"https": value} for value in (None, 0, 1, "true", "", [], {}, [True])],
     "setting": [{"\ud800": "x"}, {"a\n": "x"}, {"pins": {"\udc00": 1}}],
     "wifi_password": [
         {"wifi_password": value}
@@ -265,8 +285,11 @@ def test_new_settings_apply_at_the_next_start(interpreter, make_flash, serve) ->
     assert "Trying" not in third.output()
     assert third.get("/info").json()["hostname"] == "lab-7"
     third.log_in(PASSWORD)
-    assert config(third) == {"wifi_ssid": "virtual-wifi", "hostname": "lab-7", "hosts": []} | STATIC | {
-        "pins": {"led": 4, "progress": None, "button": 18}
+    assert config(third) == {"wifi_ssid": "virtual-wifi", "hostname": "lab-7"} | STATIC | {
+        "hosts": [],
+        "allow": [],
+        "https": False,
+        "pins": {"led": 4, "progress": None, "button": 18},
     }
 
 
@@ -335,6 +358,166 @@ def test_new_settings_wait_for_a_new_version(interpreter, make_flash, serve) -> 
     second.log_in(PASSWORD)
     third = start_again(serve, interpreter, second)
     assert third.get("/info").json()["hostname"] == "lab-7"
+
+
+def shuts_out(board, source: str) -> bool:
+    """Whether an address is sent away without a byte of an answer; True or a whole answer, nothing else."""
+    with socket.create_connection(("127.0.0.1", board.port), timeout=20, source_address=(source, 0)) as connection:
+        try:
+            connection.sendall(b"GET /info HTTP/1.0\r\n\r\n")
+            answer = connection.makefile("rb").read()
+        except ConnectionError:  # it was closed with the request unread
+            return True
+    assert answer == b"" or b"uptime" in answer
+    return not answer
+
+
+def put_list(board, *networks: str) -> None:
+    """A list that leaves out 127.0.0.1, which is the board's own address, and so may come all the same."""
+    board.log_in(PASSWORD)
+    answer = board.put("/config?force=1", json={"allow": networks}, headers=board.bearer)
+    assert "unless somebody logs in within 180 s" in answer.json()["message"]
+
+
+def test_who_may_come(interpreter, make_flash, serve, assert_refused) -> None:
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    first.log_in(PASSWORD)
+    before = nvs(first)
+    for force in ("", "?force=0", "?force"):
+        answer = first.put(f"/config{force}", json={"allow": ["127.0.0.2"]}, headers=first.bearer)
+        assert_refused(answer, 409, "NOT_ALLOWED")
+    assert nvs(first) == before
+    put_list(first, "127.0.0.2", "127.0.0.8/29")
+    assert not shuts_out(first, "127.0.0.3")
+    assert "Allowed" not in first.output()
+    second = start_again(serve, interpreter, first)
+    assert "Allowed: 127.0.0.2, 127.0.0.8/29 and this board\n" in second.output()
+    sources = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.7", "127.0.0.8", "127.0.0.15", "127.0.0.16")
+    assert [shuts_out(second, source) for source in sources] == [False, False, True, True, False, False, True]
+    assert "confirmed" not in second.output()
+    second.log_in(PASSWORD)
+    second.wait_for("New settings confirmed")
+    third = start_again(serve, interpreter, second)
+    assert "Trying" not in third.output()
+    assert "Allowed: 127.0.0.2, 127.0.0.8/29 and this board\n" in third.output()
+    assert shuts_out(third, "127.0.0.3")
+    third.log_in(PASSWORD)
+    assert config(third)["allow"] == ["127.0.0.2", "127.0.0.8/29"]
+    put(third, allow=[])
+    fourth = start_again(serve, interpreter, third)
+    assert "Allowed" not in fourth.output()
+    assert not shuts_out(fourth, "127.0.0.3")
+
+
+def test_who_is_shut_out_takes_no_place(interpreter, make_flash, serve) -> None:
+    """And what is written of it is counted."""
+    board = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(board, "127.0.0.2")
+    board = start_again(serve, interpreter, board)
+    board.log_in(PASSWORD)
+    with contextlib.ExitStack() as stack:
+        others = [
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", board.port), 20, (f"127.0.0.{number % 2 + 3}", 0))
+            )
+            for number in range(30)
+        ]
+        assert board.get("/info").status_code == 200
+        assert [other.recv(1) for other in others] == [b""] * 30
+    log = [json.loads(line) for line in board.get("/log", headers=board.bearer).text.splitlines()]
+    found = [entry for entry in log if entry["event"] == "FORBIDDEN_ADDRESS"]
+    assert sorted((entry["address"], entry.get("count", 0)) for entry in found) == [
+        ("127.0.0.3", 0),
+        ("127.0.0.3", 14),
+        ("127.0.0.4", 0),
+        ("127.0.0.4", 14),
+    ]
+
+
+def test_who_shows_nothing_is_nobody(interpreter, make_flash, serve) -> None:
+    """Nor is who shows what is not right, or the board itself."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(first, "127.0.0.2")
+    second = start_again(serve, interpreter, first, look=0.1)
+    token = {"Authorization": f"Bearer {first.token}"}  # of the start before
+    for answer in (
+        second.get("/info"),
+        second.get("/", headers=token),
+        second.get("/config", headers=token),
+        second.post("/login", json={"password": "guess"}),
+        second.get("/progress", auth=("admin", "guess")),
+        second.get("/progress", auth=("root", PASSWORD)),
+    ):
+        assert answer.status_code in (200, 401)
+    assert "New settings confirmed" not in second.output()
+    second.log_in(PASSWORD)
+    second.wait_for("New settings confirmed\n")
+
+
+def test_nobody_comes(interpreter, make_flash, serve) -> None:
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(first, "192.168.1.0/24")
+    second = start_again(serve, interpreter, first, guard=1, until="RESET")
+    assert second.wait() == 42
+    assert "The new settings are removed: nobody logged in within 1 s. The ones before apply.\n" in second.output()
+    third = serve(interpreter, first.flash, install=0)
+    assert "Trying" not in third.output()
+    assert "Allowed" not in third.output()
+    third.log_in(PASSWORD)
+    assert config(third)["allow"] == []
+    log = third.get("/log", headers=third.bearer).text
+    assert '"event": "CONFIG", "cause": "the new settings did not work: the ones before apply"' in log
+
+
+@pytest.mark.parametrize("way", ["login", "basic", "form"])
+def test_somebody_comes(way: str, interpreter, make_flash, serve) -> None:
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(first, "127.0.0.2")
+    second = start_again(serve, interpreter, first)
+    if way == "basic":
+        assert second.get("/progress", auth=("admin", PASSWORD)).status_code == 200
+    else:
+        form = {"headers": {"Accept": "text/html"}} if way == "form" else {}
+        assert second.post("/login", data={"password": PASSWORD}, **form).ok
+    second.wait_for("New settings confirmed\n")
+    second.stop()
+    third = serve(interpreter, first.flash, install=0)
+    assert "Trying" not in third.output()
+    assert shuts_out(third, "127.0.0.3")
+
+
+def test_a_change_confirms_what_it_changes(interpreter, make_flash, serve) -> None:
+    """Who sends it has come."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(first, "127.0.0.2")
+    second = start_again(serve, interpreter, first)
+    answer = second.put("/config", json={"hostname": "lab-7"}, auth=("admin", PASSWORD))
+    assert answer.status_code == 401  # only who has a token may
+    second.log_in(PASSWORD)
+    answer = second.put("/config", json={"hostname": "lab-7"}, headers=second.bearer)
+    assert "unless" not in answer.json()["message"]
+    third = start_again(serve, interpreter, second, until="New settings confirmed")
+    third.wait_for("URL: http://")
+    assert third.get("/info").json()["hostname"] == "lab-7"
+    assert shuts_out(third, "127.0.0.3")
+
+
+def test_a_power_cut_ends_the_trial(interpreter, make_flash, serve) -> None:
+    """The owner who is shut out can pull the plug."""
+    first = serve(interpreter, make_flash(), password=PASSWORD)
+    put_list(first, "192.168.1.0/24")
+    second = start_again(serve, interpreter, first)
+    assert "Allowed: 192.168.1.0/24 and this board\n" in second.output()
+    second.stop()
+    third = serve(interpreter, first.flash, install=0)
+    assert (
+        "The new settings are removed: the start that tried them has ended. The ones before apply.\n" in third.output()
+    )
+    assert "Allowed" not in third.output()
+    third.log_in(PASSWORD)
+    assert config(third)["allow"] == []
+    log = third.get("/log", headers=third.bearer).text
+    assert '"event": "CONFIG", "cause": "the new settings did not work: the ones before apply"' in log
 
 
 def test_button(interpreter, make_flash, serve) -> None:

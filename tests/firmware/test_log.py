@@ -41,9 +41,9 @@ def entries(text: str) -> list[dict]:
 
 
 @pytest.fixture
-def origin(interpreter) -> dict[str, str]:
-    """What a line says of its client: MicroPython on this computer does not know its address."""
-    return {"address": "127.0.0.1"} if interpreter.name == "cpython" else {}
+def origin() -> dict[str, str]:
+    """What a line says of its client."""
+    return {"address": "127.0.0.1"}
 
 
 def events(board, *names: str) -> list[dict]:

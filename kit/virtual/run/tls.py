@@ -3,7 +3,6 @@
 Each connection takes of the system's heap what it takes on a chip; there is room for one beside our application.
 """
 
-import contextlib
 import ssl as host
 import tempfile
 from collections.abc import Callable
@@ -132,7 +131,11 @@ class SSLSocket(Stream):
     def handshake(self) -> bool:
         """Go on with it; True once it is done."""
         if not self._is_shaken:
-            found = self._run(self._tls.do_handshake)
+            try:
+                found = self._run(self._tls.do_handshake)
+            except BoardOSError:
+                self._free()  # and the socket stays open (ssl_check_async_handshake_failure)
+                raise
             self._is_shaken = self._tls.version() is not None and found != b""
             if self._is_shaken and self._verify and self._verify(self._tls.getpeercert(True), 0):
                 raise BoardOSError(*NOT_TRUSTED)
@@ -164,12 +167,15 @@ class SSLSocket(Stream):
     def cipher(self) -> tuple:
         return self._tls.cipher()[:2]
 
+    def _free(self) -> bool:
+        """Give the memory back; False where that was done before."""
+        was_open, self._is_open = self._is_open, False
+        memory.give(TLS * was_open)
+        return was_open
+
     def close(self) -> None:
-        if self._is_open:
-            self._is_open = False
-            memory.give(TLS)
-            with contextlib.suppress(OSError, BoardOSError):
-                self._run(self._tls.unwrap)
+        """Close the socket without TLS's own farewell, which mbedtls leaves to its caller."""
+        if self._free():
             self._sock.close()
 
 

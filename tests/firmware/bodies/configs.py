@@ -8,10 +8,13 @@ import _chip
 import _nvs
 import _otadata
 import _pins
+import auth
 import config
 import machine
+import networks
 import password as passwords
 import settings
+import trial
 from _expect import error_of
 from esp32 import NVS
 
@@ -29,7 +32,7 @@ def install(name=b"virtual-wifi", password=b"virtual-password"):
 
 
 def put(**asked):
-    config.put(asked)
+    return config.put(asked, "192.168.1.7", False)
 
 
 async def good(chosen):
@@ -122,6 +125,8 @@ def test_defaults():
         "static": None,
         "pins": {"led": 2, "progress": None, "button": 18},
         "hosts": [],
+        "allow": [],
+        "https": False,
     }
 
 
@@ -216,7 +221,7 @@ def test_cut_while_resetting():
 
 def gone():
     """Whether nothing is left in NVS but the boot counter."""
-    keys = ["wifi_ssid", "wifi_password", "password", "set1", "set2", "set3", "set4"]
+    keys = ["wifi_ssid", "wifi_password", "password", "trying", "set1", "set2", "set3", "set4"]
     error_of(OSError, NVS("kit").get_i32, "button")
     return not any([settings.blob(key) for key in keys]) and NVS("kit").get_i32("starts") == 5  # noqa: C419
 
@@ -226,7 +231,8 @@ def test_reset_by_the_button():
     install()
     NVS("kit").set_blob("password", b"x")
     put(hostname="first", pins={"button": 4})
-    try_out()
+    guard()
+    come()
     put(hostname="second")
     press()  # 18, which is no button any more
     assert config.choose()["hostname"] == "second"  # and sees the one at 4 released
@@ -376,6 +382,209 @@ def test_change_while_trying():
     assert settings.blob("wifi_ssid") == b"another"
 
 
+# What can shut out the owner
+
+OURS = ["192.168.1.0/24"]
+
+
+def guard():
+    return put(allow=OURS, hostname="guarded")
+
+
+def come():
+    """A start with the settings on trial, to which somebody comes."""
+    chosen = config.choose()
+    asyncio.run(config.try_out(chosen, good))
+    assert config._state()[1] == chosen["trial"] != config._state()[0]  # it waits
+    confirm = trial_of(chosen)
+    confirm()
+    assert auth.greet is not confirm
+
+
+def trial_of(chosen):
+    """Return what is called when somebody comes."""
+    asyncio.run(begin(trial.watch(chosen["trial"], chosen["guarded"])))
+    return auth.greet
+
+
+async def begin(watching):
+    task = asyncio.create_task(watching)
+    await asyncio.sleep(0)
+    task.cancel()
+
+
+def names():
+    """Name and list of the settings that a start takes."""
+    chosen = config.choose()
+    return chosen["hostname"], chosen["allow"], chosen.get("guarded")
+
+
+BEFORE, TRIED, CONFIRMED = ("esp32-ota-0110", [], None), ("guarded", OURS, 180), ("guarded", OURS, None)
+
+
+def test_guarded_settings():
+    install()
+    assert "unless somebody logs in within 180 s" in guard()
+    come()
+    assert names() == CONFIRMED
+    assert "unless" not in put(hostname="another")
+    chosen = config.choose()
+    assert (chosen["hostname"], chosen["allow"], "guarded" in chosen) == ("another", OURS, False)
+    try_out()
+    for asked in ({"allow": []}, {"https": True}, {"allow": ["192.168.1.7"]}):
+        assert "unless somebody logs in" in put(**asked)
+        assert config.choose()["guarded"] == 180
+        assert "guarded" not in config.choose()
+
+
+def test_guarded_settings_have_one_start():
+    """Whatever ends it: the next one takes those before, and so do all others."""
+    install()
+    guard()
+    assert [names() for _ in range(3)] == [TRIED, BEFORE, BEFORE]
+    assert config.show()["hostname"] == "esp32-ota-0110"
+    guard()
+    come()
+    put(allow=["192.168.1.7"], hostname="other")
+    assert [names()[0] for _ in range(3)] == ["other", "guarded", "guarded"]
+
+
+def test_guarded_settings_that_do_not_connect():
+    install()
+    guard()
+    error_of(_chip.Reset, try_out, bad)
+    assert names() == BEFORE
+    guard()
+    assert names() == TRIED
+
+
+def test_cut_while_guarded():
+    """At whatever operation, of a start to which somebody comes or nobody does: nobody is shut out."""
+
+    def nobody_comes():
+        chosen = config.choose()
+        config.end(chosen["trial"], "nobody came")
+
+    for function, end in ((come, CONFIRMED), (nobody_comes, BEFORE)):
+        restart(b"\xff" * SIZE)
+        install()
+        guard()
+        before = image()
+        number, seen = 0, set()
+        while cut(before, number, function):
+            restart()
+            found = [names() for _ in range(3)]
+            assert found in ([TRIED, BEFORE, BEFORE], [BEFORE] * 3, [end] * 3), (number, found)
+            seen.add(json.dumps(found[0]))
+            number += 1
+        restart()
+        assert names() == end
+        assert len(seen) == 3 if end is CONFIRMED else 2
+
+
+def test_cut_while_storing_guarded_settings():
+    """Over a trial that had its start, too: those that replace it have one of their own."""
+    new = "newer", ["192.168.0.0/16"], 180
+    for tried in (False, True):
+        restart(b"\xff" * SIZE)
+        install()
+        guard()
+        if tried:
+            assert names() == TRIED
+        before = image()
+        number = 0
+        while cut(before, number, lambda: put(allow=new[1], hostname=new[0])):
+            restart()
+            assert [names() for _ in range(3)] in ([TRIED, BEFORE, BEFORE], [new, BEFORE, BEFORE], [BEFORE] * 3), number
+            number += 1
+        restart()
+        assert names() == new
+
+
+def test_a_note_that_was_left():
+    """That a set had its start, where a power cut left it: another set with its number has one, too."""
+    for number in (1, 2, 3, 4):
+        restart(b"\xff" * SIZE)
+        install()
+        settings.store("trying", bytes([number]))
+        guard()
+        assert names() == TRIED
+
+
+def test_no_trial_without_a_note():
+    """NVS is full, or fails: a board that hangs under such settings would never come back."""
+    install()
+    guard()
+    NVS("kit").set_i32("button", 18)  # so that this is not written first
+    before = image()
+    _chip.fail_at = _chip.operations
+    assert names() == BEFORE
+    _chip.fail_at = None
+    restart(before)
+    assert names() == TRIED
+    for _ in range(2):
+        _chip.fail_at = _chip.operations
+        assert names() == BEFORE
+
+
+def test_settings_that_cannot_be_confirmed():
+    """The request that came fails, and the next one tries again."""
+    install()
+    guard()
+    chosen = config.choose()
+    confirm = trial_of(chosen)
+    _chip.fail_at = _chip.operations
+    error_of(OSError, confirm)
+    assert auth.greet is confirm
+    confirm()
+    assert auth.greet is not confirm
+    assert names() == CONFIRMED
+
+
+def test_unconfirmed_version_under_guarded_settings():
+    """Those that are confirmed apply, with nobody there; others wait."""
+    install()
+    guard()
+    come()
+    put(allow=[], https=True)
+    _chip.erase(OTADATA, 0x1000)
+    _chip.write(OTADATA, _otadata.pack(1, _otadata.PENDING_VERIFY))
+    assert names() == CONFIRMED
+    _chip.reset_cause = SOFT
+    assert names() == CONFIRMED
+
+
+def test_who_leaves_itself_out():
+    install()
+    before = image()
+    for allow in (["192.168.2.0/24"], ["192.168.1.8"], ["10.0.0.0/8", "192.168.1.128/25"]):
+        error = error_of(config.HttpError, config.put, {"allow": allow, "hostname": "x"}, "192.168.1.7", False)
+        assert (error.status, error.name) == (409, "NOT_ALLOWED")
+        assert "192.168.1.7" in error.message and "force" in error.advice
+        error = error_of(config.HttpError, config.put, {"allow": allow}, None, False)
+        assert error.name == "NOT_ALLOWED"
+    assert image() == before
+    config.put({"allow": ["10.0.0.0/8"]}, "192.168.1.7", True)
+    put(hostname="x")  # it says nothing of the list
+    for allow in (["10.0.0.0/8", "192.168.1.7"], ["0.0.0.0/0"], []):
+        put(allow=allow)
+
+
+def test_networks():
+    for network, inside, outside in (
+        ("192.168.1.0/24", ("192.168.1.0", "192.168.1.255"), ("192.168.0.255", "192.168.2.0", "1.168.192.0")),
+        ("192.168.1.7", ("192.168.1.7",), ("192.168.1.6", "192.168.1.8")),
+        ("192.168.1.6/31", ("192.168.1.6", "192.168.1.7"), ("192.168.1.5", "192.168.1.8")),
+        ("128.0.0.0/1", ("128.0.0.0", "255.255.255.255"), ("127.255.255.255",)),
+        ("0.0.0.0/0", ("0.0.0.0", "255.255.255.255"), ()),
+    ):
+        for address in inside:
+            assert networks.has([network], address), (network, address)
+            assert not networks.has([], address)
+        for address in outside + (None, "", "x", "::1", "192.168.1", "192.168.1.7.7"):
+            assert not networks.has([network], address), (network, address)
+
+
 def test_longest_settings():
     install()
     address = {
@@ -431,12 +640,15 @@ def installing_leaves_no_trial(path):
     install()
     put(hostname="first", pins={"led": 4}, ip="127.0.0.1", netmask="255.0.0.0", gateway="127.0.0.2", dns="127.0.0.3")
     try_out()
+    guard()
+    come()
     change()
+    put(https=True)
     with open(path) as file:
         exec(file.read())
     chosen = config.choose()
     assert (chosen["wifi_ssid"], chosen["hostname"], chosen["static"]) == ("by-cable", "esp32-ota-0110", None)
-    assert "trial" not in chosen
+    assert (chosen["allow"], chosen["https"], "trial" in chosen) == ([], False, False)
 
 
 def expect_wifi(name, password):
@@ -468,9 +680,8 @@ def test_a_real_board_has_no_loopback_address():
     _chip.machine = "Generic ESP32 module with OTA with ESP32"
     install()
     before = image()
-    for ip, netmask, gateway in (("127.0.0.2", "255.0.0.0", "127.0.0.1"),):
-        error = error_of(config.HttpError, config.put, {"ip": ip, "netmask": netmask, "gateway": gateway, "dns": ip})
-        assert error.name == "BAD_SETTING"
+    loopback = {"ip": "127.0.0.2", "netmask": "255.0.0.0", "gateway": "127.0.0.1", "dns": "127.0.0.2"}
+    assert error_of(config.HttpError, config.put, loopback, None, False).name == "BAD_SETTING"
     assert image() == before
     put(ip="192.168.1.2", netmask="255.255.255.0", gateway="192.168.1.1", dns="9.9.9.9")
 

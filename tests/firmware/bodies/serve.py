@@ -37,10 +37,14 @@ def serve(port, *options):
         "network": "virtual-wifi",  # name of the Wi-Fi network that there is
         "key": "virtual-password",  # its password
         "trial": 30.0,  # seconds for new settings to connect
+        "guard": 180,  # seconds for somebody to log in, where new settings can shut out the owner
         "held": -1,  # GPIO of the button that is held
         "look": 20.0,  # seconds between two looks at the board's health
         "deaf": "",  # "memory": the system has none left; "silence": nothing arrives
         "watch": 0,  # 1: look again and again how much of the heap is in use
+        "https": 0,  # its port; 0: HTTPS is off
+        "hungry": 0,  # TLS sessions at first that find no memory; the first one is the self-test's
+        "pair": "",  # file of certificate and key, as NVS has them
     }
     for option in options:
         name, _, value = option.partition("=")
@@ -59,16 +63,25 @@ def serve(port, *options):
     if values["held"] != -1:
         _pins.held = values["held"]
         machine.Pin = _pins.HeldPin
-    config.TRIAL_SECONDS = values["trial"]
+    config.TRIAL_SECONDS, config.GUARD_SECONDS = values["trial"], values["guard"]
     nvs = NVS("kit")
     if values["install"]:
         nvs.set_blob("wifi_ssid", b"virtual-wifi")
         nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
         nvs.set_blob("password", SALT + password.digest(values["password"], SALT))
+    if values["pair"]:
+        with open(values["pair"], "rb") as file:
+            nvs.set_blob("cert1", file.read())
+        nvs.set_i32("cert", 1)
+    if values["https"]:
+        nvs.set_blob("set1", b'{"https": true}')
+        nvs.set_i32("config", 8)  # the first set, confirmed
+        nvs.set_i32("https_port", values["https"])
     nvs.commit()
     self_test = main._self_test  # it is forgotten otherwise, as the rest of what is seldom needed
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
+    self_test.TLS_PORT = values["https"]
     main._FEED_SECONDS = values["feed"]
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
@@ -82,6 +95,9 @@ def serve(port, *options):
 
     async def count(reader, writer):
         global _most
+        address = reader.get_extra_info("peername")
+        if not isinstance(address, tuple):  # the unix port leaves it as the system has it
+            reader.e["peername"] = ".".join([str(byte) for byte in address[4:8]]), 0
         if _is_silent:
             return await writer.wait_closed()
         _open.append(writer)
@@ -105,6 +121,8 @@ def serve(port, *options):
             await watch(port)
 
         health.watch = watch_in_silence
+    if values["hungry"]:
+        starve(values["hungry"])
     if values["watch"]:
         feed = main._feed_watchdog
 
@@ -117,6 +135,32 @@ def serve(port, *options):
         watchdog.start()
     starts.count()
     main.run()
+
+
+class Starved:
+    """A TLS context that has no memory for so many sessions."""
+
+    def __init__(self, context, sessions):
+        self._context, self._left = context, sessions
+
+    def wrap_socket(self, *arguments, **options):
+        if self._left:
+            self._left -= 1
+            raise OSError(12)
+        return self._context.wrap_socket(*arguments, **options)
+
+
+def starve(sessions):
+    import main
+    import web
+
+    start = main._self_test._start_tls
+
+    def start_tls(is_trial):
+        start(is_trial)
+        web.app.tls.context = Starved(web.app.tls.context, sessions)
+
+    main._self_test._start_tls = start_tls
 
 
 async def _watch():

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import os
+import ssl
 import sys
+import tempfile
 import time
 import traceback
 from collections import namedtuple
@@ -17,6 +19,10 @@ micropython = ModuleType("micropython")
 micropython.const = lambda value: value
 sys.modules["micropython"] = micropython
 
+tls = ModuleType("tls")  # it only loads certificates: CPython's streams know no connection that becomes TLS
+tls.PROTOCOL_TLS_SERVER = 1
+sys.modules["tls"] = tls
+
 vfs = ModuleType("vfs")  # only a MicroPython can mount
 sys.modules["vfs"] = vfs
 
@@ -24,6 +30,24 @@ os.uname = lambda: Uname("esp32", _chip.machine)
 gc.threshold = lambda amount: None
 gc.mem_free = gc.mem_alloc = lambda: 100_000
 sys.print_exception = lambda error, file=None: traceback.print_exception(error, file=file or sys.stdout)
+
+
+class SSLContext:
+    def __init__(self, protocol):
+        self._host = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def load_cert_chain(self, cert, key):
+        with tempfile.NamedTemporaryFile("w+", suffix=".pem") as file:
+            both = (
+                ssl.DER_cert_to_PEM_cert(key).replace("CERTIFICATE", "EC PRIVATE KEY"),
+                ssl.DER_cert_to_PEM_cert(cert),
+            )
+            file.write("".join(both))
+            file.flush()
+            self._host.load_cert_chain(file.name)
+
+
+tls.SSLContext = SSLContext
 
 
 class Socket:
