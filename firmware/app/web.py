@@ -86,6 +86,7 @@ async def info(request):
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
+        "signers": ota.signers,
         "last_update": ota.last,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
