@@ -2,18 +2,17 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 from pathlib import Path
 
 from kit.attacks.attack import Attack
-from kit.errors import KitError, SecurityError
+from kit.errors import KitError
 from kit.image.partition import SECTOR
 from kit.image.update_image import build
 from kit.lesson.begin import begin
 from kit.lesson.names import MissingError, Names
 from kit.ota.client import OtaClient
 from kit.security.audit import audit
-from kit.security.keys import new_key, read_key
+from kit.security.keys import new_key
 
 TEAM = "team.pem"
 CHANGED = b"admin.3720.7f3a"
