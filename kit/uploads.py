@@ -13,6 +13,7 @@ import platformdirs
 
 from kit.lock import lock_file
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCKED = 4096  # the byte that is locked, where Windows would let nobody read what stands in front
 _ports: dict[str, str] = {}  # by host and port of a web server: the serial port of the same board
 
@@ -61,7 +62,7 @@ def uploader(address: str) -> str:
 
 def _place(url: str) -> str:
     parts = urlsplit(url if "//" in url else f"//{url}")
-    return f"{parts.hostname}:{parts.port or 80}"
+    return f"{parts.hostname}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 80)}"
 
 
 @contextmanager

@@ -1,22 +1,23 @@
-"""Who may ask: tokens that stand for the OTA password for five minutes, and the password itself by HTTP Basic."""
+"""Who may ask: tokens that stand for the OTA password for five minutes, and the password itself by HTTP Basic.
+
+A token is `admin.<second>.<start>.<HMAC>`: the second of clock.py in which it was made, the random number of this
+start, and the HMAC-SHA-256 of all that, as a JWT has it. So the board keeps none, and a restart ends them.
+"""
 
 import binascii
-import os
 
 import boot_files
 import clock
 import machine
 import settings
-from hmac256 import is_same
-from micropython import const
+from hmac256 import digest, is_same
 from seldom import load
 
 LIFETIME = 300  # seconds of a token
-_MOST_TOKENS = const(4)
 
 _id = binascii.hexlify(machine.unique_id()).decode()[-6:]  # boards on one host would take each other's cookies away
 COOKIES = ("token", f"token-{_id}", f"device-{_id}")
-tokens = {}  # token: second of clock.py at which it ends
+secret = None  # key of the tokens and random number of this start, once somebody has logged in: see password.py
 failures = {}  # see guesses.py
 greet = bool  # called when somebody has shown who may ask; that does nothing, unless trial.py waits for it
 
@@ -26,19 +27,37 @@ def is_password_set():
 
 
 def new_token():
-    """Return a token of 32 hex digits."""
-    while len(tokens) >= _MOST_TOKENS:
-        del tokens[min(tokens, key=tokens.get)]
-    token = binascii.hexlify(os.urandom(16)).decode()
-    tokens[token] = clock.seconds() + LIFETIME
-    return token
+    """Return a token."""
+    return sign(stamp())
+
+
+def stamp():
+    """Return what stands before the HMAC of a token that is made now."""
+    return f"admin.{clock.seconds()}.{secret[1]}"
+
+
+def sign(text):
+    """Return a text with its HMAC behind it."""
+    return text + "." + digits(digest(secret[0], text.encode()))
+
+
+def digits(data):
+    """Return bytes as base64url (RFC 4648, 5) without padding."""
+    return binascii.b2a_base64(data).decode().strip("=\n").replace("+", "-").replace("/", "_")
 
 
 def is_token(token):
-    """Tell whether a token is known and not over."""
-    now = clock.seconds()
-    # all of them, always
-    return any([is_same(token.encode(), known.encode()) and end > now for known, end in tokens.items()])  # noqa: C419
+    """Tell whether a token was made here since the board has started, and is not over."""
+    text = token.rpartition(".")[0]
+    if not secret or not is_same(sign(text).encode(), token.encode()):
+        return False
+    return load("jwt").is_good(text) if text.count(".") == 1 else is_stamp(text)
+
+
+def is_stamp(text):
+    """Tell whether `stamp` has returned this text in the last five minutes."""
+    user, second, start = text.split(".")
+    return user == "admin" and start == secret[1] and 0 <= clock.seconds() - int(second) < LIFETIME
 
 
 def token_of(request):

@@ -135,6 +135,8 @@ class Request:
     def _take(self, name, value):
         if not self._is_known(name):
             return
+        if name == "authorization" and name in self.headers:
+            raise _bad("it says twice who asks")
         before = self.headers.get(name, value)
         if before != value:  # RFC 9110, 5.3: the second one goes on with the first
             value = before + ", " + value

@@ -20,6 +20,7 @@ import struct
 import boot_files
 import settings
 import slot
+import web
 from errors import UpdateError
 from esp32 import NVS
 from micropython import const
@@ -110,6 +111,7 @@ async def settle(partition):
     Raises UpdateError, slot.SlotError and OSError; then nothing has changed, or a part that the next start completes.
     """
     trusted, head, keys = signers(), bytearray(_SECURITY + 4), []
+    web.ota.signers = len(trusted)
     if trusted:
         print(f"Signed updates only. Trusted keys: {len(trusted)}")
         try:
@@ -140,6 +142,7 @@ def _trust(named, keys, trusted):
     nvs = NVS("kit")
     nvs.set_i32("signers", number)
     nvs.commit()
+    web.ota.signers = len(kept)
     print(f"Trusted keys from now on: {len(kept)}")
 
 

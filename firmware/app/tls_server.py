@@ -34,6 +34,7 @@ class TlsServer:
         self.context = context
         self._app, self._port = app, port
         self._client = None  # of the session
+        self._task = None
         self._is_busy = False  # there is a session, or its end
         self._began = self._moved = self._until = 0
         self._waiting = None  # a plain connection
@@ -86,7 +87,7 @@ class TlsServer:
         elif not self._is_busy:
             self._is_busy = True
             self._began = now
-            asyncio.create_task(self._serve(self._waiting))
+            self._task = asyncio.create_task(self._serve(self._waiting))
             self._waiting = None
         if self._client:
             self._watch(self._client, now)

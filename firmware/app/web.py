@@ -27,8 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server trial "
-for _name in (_seldom + "updater upload").split():
+_seldom = "certificate changes fields jwt led multipart networks page password rollback sectors signature tls_server "
+for _name in (_seldom + "trial updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -86,6 +86,7 @@ async def info(request):
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
+        "signers": ota.signers,
         "last_update": ota.last,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
@@ -108,9 +109,11 @@ async def login(request):
     asked = await request.fields()
     password = load("password")
     mark = password.check(asked.get("password"), request)
+    if not auth.secret:
+        password.take_key()
+    token = load("jwt").make() if asked.get("type") == "jwt" else auth.new_token()
     boot_files.log("LOGIN_SUCCESS", request.client.address)
     auth.greet()
-    token = auth.new_token()
     headers = {"Set-Cookie": password.cookies(token, mark, request.client.is_tls)}
     if is_browser(request):
         headers["Location"] = "update"

@@ -2,10 +2,12 @@
 
 import re
 import time
+from contextlib import suppress
 
 import serial
 
 from kit.board.repl import restart
+from kit.ota.pins import keep_pin, pin_of
 from kit.uploads import meet
 
 UP_TIMEOUT = 30.0  # s from reset to a web server that listens; Wi-Fi takes most of it
@@ -13,11 +15,12 @@ SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by 
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
 NO_PROGRAM = r"(?:invalid header: 0x\w+\r\n){3}|No bootable app partitions[^\r\n]*\r\n"
-UP = re.compile(rf"URL: http://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
+UP = re.compile(rf"URL: https?://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
 LOG_LIMIT = 16384  # bytes, many times what a start prints: a program that prints without an end is up
 BOOT_LOOP = 6  # starts without an end: what is in flash does not boot. firmware/starts.py needs five to leave a slot
-VIRTUAL_URL = re.compile(r"port 80 is reached at (http://\S+)")
-BOARD_URL = re.compile(r"URL: (http://\S+)")
+VIRTUAL_URLS = re.compile(r"port \d+ is reached at ((https?)://\S+)")
+BOARD_URL = re.compile(r"URL: ((https?)://\S+)")
+FINGERPRINT = re.compile(r"Certificate: SHA-256 ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})\r\n")
 
 known_urls: dict[str, str] = {}  # by address, from the boot logs of this session
 
@@ -38,15 +41,20 @@ def restarted(address: str, port: serial.SerialBase) -> BootLog:
 
 
 def read_boot_log(address: str, port: serial.SerialBase, silence: float | None = None) -> BootLog:
-    """Return what a board prints until it is up, and remember the address of its web server.
+    """Return what a board prints until it is up, and remember the address of its web server, and the pin of its HTTPS.
 
     Args:
         silence: seconds after which a board that has said nothing will not; None for SILENCE.
     """
     log = BootLog(_read_until_up(port, silence or SILENCE).decode("utf-8", "replace"))
-    if found := VIRTUAL_URL.search(log) or BOARD_URL.search(log):
-        known_urls[address] = found[1]
-        meet(found[1], address)
+    urls = {scheme: url for url, scheme in VIRTUAL_URLS.findall(log)}
+    said = BOARD_URL.search(log)
+    if url := urls.get(said[2] if said else "http", said and said[1]):
+        known_urls[address] = url
+        meet(url, address)
+        if "URL: https:" in log and (found := FINGERPRINT.search(log)):
+            with suppress(ValueError):  # what a program prints may be no address
+                keep_pin(pin_of(found[1]), url)
     return log
 
 

@@ -4,7 +4,9 @@ import os
 
 from kit.address import Address, resolve
 from kit.board.board import Board
+from kit.board.boot_log import known_urls
 from kit.errors import interruptible
+from kit.uploads import meet
 
 
 @interruptible
@@ -33,4 +35,7 @@ def board_at(found: Address, url: str | None = None) -> Board:
     from kit.virtual.join import join
 
     addresses = join()
-    return Board(addresses["serial"], url=url or addresses["http"], control=addresses["control"])
+    if not known_urls.get(addresses["serial"], "").startswith("https:"):  # that is from a boot log
+        known_urls[addresses["serial"]] = addresses["http"]
+        meet(addresses["http"], addresses["serial"])
+    return Board(addresses["serial"], url=url, control=addresses["control"])

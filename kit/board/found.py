@@ -84,7 +84,9 @@ def find(*names: str) -> Boards:
     from kit.virtual.join import running
 
     asked = dict.fromkeys(map(_hostname, names))
-    places = dict.fromkeys(known_urls.values(), "boot log") | {board["http"]: "register" for board in running()}
+    register = {board["serial"]: board["http"] for board in running()}
+    others = (url for address, url in known_urls.items() if address not in register)
+    places = dict.fromkeys(others, "boot log") | dict.fromkeys(register.values(), "register")
     places |= {web_address(url): "KIT_URL" for url in [os.environ.get("KIT_URL")] if url}
     with ThreadPoolExecutor() as pool:
         boards = list(pool.map(_look, places, places.values()))

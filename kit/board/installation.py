@@ -1,14 +1,20 @@
 """The settings of a board, as `board.install()` writes them into its NVS."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from string import hexdigits
+from typing import TYPE_CHECKING
 
 from kit.errors import SecurityError, SettingsError
 from kit.security.keys import Key, read_key
 from kit.settings import FILE, PLACES, hash_password, settings
+
+if TYPE_CHECKING:
+    from kit.security.certificate import Certificate
 
 SALT_SIZE = 16
 DEFAULT_PASSWORD = "admin123"
@@ -56,6 +62,51 @@ def store_signers(signers: Sequence[Key | str | Path]) -> str:
     if not isinstance(signers, list | tuple) or len(signers) > MOST_SIGNERS:
         raise SecurityError(f"A board trusts up to {MOST_SIGNERS} keys.", "Give a list: board.install(signers=[key]).")
     return STORE_SIGNERS.format(signers=b"".join(read_key(key).digest for key in signers))
+
+
+# One blob holds both: see firmware/app/certificate.py.
+STORE_CERTIFICATE = """
+from esp32 import NVS
+nvs = NVS("kit")
+try:
+    old = nvs.get_i32("cert")
+except OSError:
+    old = 2
+nvs.set_blob("cert%d" % (3 - old), {blob!r})
+nvs.set_i32("cert", 3 - old)
+nvs.commit()
+try:
+    nvs.erase_key("cert%d" % old)
+    nvs.commit()
+except OSError:
+    pass
+"""
+# The names of the board: that which it has from the start, and that in its settings.
+HOSTNAMES = """
+import json, machine
+from esp32 import NVS
+names = ["esp32-ota-" + "".join(["%02x" % byte for byte in machine.unique_id()[-2:]])]
+try:
+    nvs, buffer = NVS("kit"), bytearray(512)
+    size = nvs.get_blob("set%d" % (nvs.get_i32("config") // 8), buffer)
+    names.append(json.loads(buffer[:size])["hostname"])
+except (OSError, ValueError, KeyError):
+    pass
+"""
+
+
+def store_certificate(certificate: Certificate) -> str:
+    """Return the MicroPython code that stores a certificate and its key.
+
+    Raises:
+        SecurityError: it is none.
+    """
+    try:
+        der, key = certificate.der, certificate.key
+    except AttributeError:
+        advice = 'Make one: kit.new_certificate("my-board"), or read one: Certificate.read("my-board.pem").'
+        raise SecurityError(f"A {type(certificate).__name__} is no certificate.", advice) from None
+    return STORE_CERTIFICATE.format(blob=len(der).to_bytes(2, "little") + der + key)
 
 
 def store_settings(virtual: bool) -> str:

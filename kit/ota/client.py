@@ -30,15 +30,18 @@ class OtaClient:
     """The web server of one board.
 
     Args:
-        url: where its port 80 is reached, as `board.url` has it.
+        url: where it is reached, as `board.url` has it.
         virtual: whether the board is virtual; None asks it.
+        pin: by what certificate the board is known over HTTPS: its SHA-256 as 64 hex digits, or a PEM file of it. None
+            for what board.install() or board.reset() has kept.
 
     Raises:
         AddressError: no web server can be there.
+        SecurityError: there is no such pin.
     """
 
-    def __init__(self, url: str, *, virtual: bool | None = None) -> None:
-        self._web = Web(url)
+    def __init__(self, url: str, *, virtual: bool | None = None, pin: object = None) -> None:
+        self._web = Web(url, pin)
         self.url = self._web.url
         self._virtual = virtual
 

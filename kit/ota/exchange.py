@@ -6,6 +6,7 @@ and all memory. Here the whole answer has one deadline and one limit.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import socket
@@ -30,6 +31,10 @@ class UnreachedError(OSError):
     """There is no connection; its cause says why."""
 
 
+class WrongPinError(OSError):
+    """Somebody else's certificate: not the board is there."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a server answered to the request for a path."""
@@ -47,13 +52,25 @@ class Answer:
 
 
 class Exchange:
-    """One request to a web server, which another thread may break off."""
+    """One request to a web server, which another thread may break off.
 
-    def __init__(self, url: SplitResult) -> None:
-        options = {"context": ssl.create_default_context(cafile=where())} if url.scheme == "https" else {}
+    Args:
+        url: its address.
+        pin: the SHA-256 of its certificate in hex, which says all; without one it must be an authority's.
+    """
+
+    def __init__(self, url: SplitResult, pin: str | None = None) -> None:
+        options = {"context": _context(pin)} if url.scheme == "https" else {}
         kind = HTTPSConnection if options else HTTPConnection
         self._connection = kind(url.hostname, url.port, timeout=CONNECT, **options)
+        self._pin = pin if options else None
+        self._body = io.BytesIO()
         self._is_over = False
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the body that are on their way; up to 16 kB of them wait here."""
+        return self._body.tell()
 
     def run(self, method: str, path: str, body: bytes, headers: Mapping[str, str | bytes], seconds: float) -> Answer:
         """Send the request and return the answer, for which there are so many seconds once all is sent.
@@ -80,7 +97,8 @@ class Exchange:
         self._connection.timeout = min(CONNECT, seconds)
         try:
             self._connection.connect()
-        except ssl.SSLError:  # there is a connection
+            self._compare_pin()
+        except (ssl.SSLError, WrongPinError):  # there is a connection
             raise
         except OSError as error:
             raise UnreachedError from error
@@ -88,11 +106,17 @@ class Exchange:
             raise ConnectionAbortedError
         self._connection.sock.settimeout(SEND)
 
+    def _compare_pin(self) -> None:
+        """Before a byte of the request leaves."""
+        if self._pin and hashlib.sha256(self._connection.sock.getpeercert(True) or b"").hexdigest() != self._pin:
+            raise WrongPinError
+
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str | bytes]) -> ConnectionError | None:
         """Send the request; return the error of a server that hung up before it had all, and may have said why."""
         headers |= {"Connection": "close"} | ({"Content-Length": str(len(body))} if method != "GET" else {})
+        self._body = io.BytesIO(body)
         try:  # in pieces, each with its own time
-            self._connection.request(method, path, io.BytesIO(body) if body else None, headers)
+            self._connection.request(method, path, self._body if body else None, headers)
         except ConnectionError as error:
             return error
 
@@ -103,6 +127,13 @@ class Exchange:
             if response.length:
                 raise IncompleteRead(body, response.length)
             return Answer(path, response.status, response.reason, response.headers, body)
+
+
+def _context(pin: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=where())
+    if pin:  # no authority signs the certificate of a board; the pin is compared instead
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class _Received(io.RawIOBase):

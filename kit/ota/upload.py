@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kit.errors import BoardError, ImageError, UpdateError
 from kit.image.file import read_file
 from kit.ota.answer import not_ours, read
-from kit.ota.exchange import Answer
+from kit.ota.exchange import Answer, Exchange
 from kit.ota.info import Info
 from kit.ota.parcel import Parcel, changed, sha256_digest
 from kit.ota.result import Sample
@@ -26,6 +26,7 @@ TAKEN = {"version": str, "slot": str, "bytes": int}  # the answer to an upload
 TAKEN |= {"seconds": dict.fromkeys(("receive", "write", "verify", "commit"), float)}
 VERDICT_TIMEOUT = 180.0  # seconds for the answer, once all is sent
 SILENCE = 30.0  # seconds without an answer to a poll after which the link counts as broken
+SENT_LOOK = 0.25  # seconds between two looks at what was sent
 ABORT_TIMEOUT = 12.0  # seconds: the firmware gives an upload up after 10 s without a byte
 STALE = "UPDATE_ERROR_BASE"  # the slot is not what the changed sectors were made for
 UNDECIDED = ("check", "write", "idle")  # phases of a board that has not had the whole image
@@ -87,12 +88,13 @@ def _send(web: Web, size: int, parcel: Parcel, bar: Progress) -> tuple[dict | No
     with ThreadPoolExecutor(1) as pool:
         try:
             sending = pool.submit(send)
-            samples = _watch(web, sending, start, parcel, bar)
+            samples = _watch(web, sending, exchange, start, size, parcel, bar)
         finally:  # the board is silent, or the reader has interrupted it
             exchange.break_off()
     if isinstance(sending.exception(), BoardError):  # the link broke
         seconds = time.monotonic() - start
-        return None, (*samples, (seconds, *(_last_word(web) or samples[-1])[1:]))
+        last = (0.0, 0, 0, samples[-1][3]) if web.pin else samples[-1]  # by the board's word
+        return None, (*samples, (seconds, *(_last_word(web) or last)[1:]))
     answer, seconds = sending.result()
     taken = read(answer, TAKEN)
     if taken["bytes"] != size:
@@ -102,8 +104,15 @@ def _send(web: Web, size: int, parcel: Parcel, bar: Progress) -> tuple[dict | No
     return taken, (*samples, (seconds, parcel.size, size, "restart"))
 
 
-def _watch(web: Web, sending: Future, start: float, parcel: Parcel, bar: Progress) -> list[Sample]:
-    """Show what the board has written, until the sending ends or the board falls silent."""
+def _watch(
+    web: Web, sending: Future, exchange: Exchange, start: float, size: int, parcel: Parcel, bar: Progress
+) -> list[Sample]:
+    """Show what the board has written, until the sending ends or the board falls silent.
+
+    A board has memory for one TLS session: over its HTTPS nobody can ask it meanwhile, and what was sent is shown.
+    """
+    if web.pin:
+        return _watch_sent(sending, exchange, start, size, parcel, bar)
     samples = [(0.0, 0, 0, "check")]
     heard = time.monotonic()
     while not sending.done() and time.monotonic() - heard < SILENCE:
@@ -113,6 +122,19 @@ def _watch(web: Web, sending: Future, start: float, parcel: Parcel, bar: Progres
         if state and state["phase"] != "idle":  # idle: the board has not begun, and tells of an update before
             samples.append((heard - start, state["received"], state["written"], state["phase"]))
             bar.update(state["written"], parcel.during(state["phase"]))
+    return samples
+
+
+def _watch_sent(
+    sending: Future, exchange: Exchange, start: float, size: int, parcel: Parcel, bar: Progress
+) -> list[Sample]:
+    """Show what is sent, until the sending ends; it has its own time-outs."""
+    samples, total = [(0.0, 0, 0, "check")], max(1, len(parcel.body))
+    while not wait([sending], SENT_LOOK).done:
+        sent = exchange.sent
+        phase, shown = ("write", "sent") if sent < total else ("verify", "verify")
+        samples.append((time.monotonic() - start, sent * parcel.size // total, sent * size // total, phase))
+        bar.update(sent * size // total, parcel.during(shown))
     return samples
 
 

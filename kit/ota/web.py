@@ -3,13 +3,15 @@
 from contextlib import suppress
 from http.client import HTTPException
 from socket import gaierror
+from ssl import SSLCertVerificationError
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 
 from kit.errors import AddressError, BoardError
 from kit.ota.answer import Shape, read, said
-from kit.ota.exchange import Answer, Exchange, UnreachedError
+from kit.ota.exchange import Answer, Exchange, UnreachedError, WrongPinError
+from kit.ota.pins import pin_for, pin_of
 
 SECONDS = 10.0  # for an answer
 RETRY = 0.25  # seconds between two looks at a board that is busy or down
@@ -21,6 +23,17 @@ APART = (
 )
 # Why no answer comes, as far as it can be told: the error, what it means, what to do.
 NO_ANSWER = (
+    (
+        WrongPinError,
+        "another one than the board answers there, or the board has got another certificate",
+        "Nothing was sent. board.reset() reads the certificate that the board has now from its serial port.",
+    ),
+    (
+        SSLCertVerificationError,
+        "nothing proves that the board answers there",
+        "Nothing was sent. board.reset() reads from the serial port by what certificate the board is known; or give "
+        "OtaClient the pin=, as 64 hex digits or as the file of the certificate.",
+    ),
     (gaierror, "nobody here knows this name", "Use the IP address that board.reset() shows."),
     (ConnectionRefusedError, "no web server runs there", "board.reset() starts the board and shows its address."),
     (UnreachedError, "nothing is heard from there", APART),
@@ -32,22 +45,31 @@ class Web:
     """The web server of one board, and the token of who is logged in.
 
     Args:
-        url: where its port 80 is reached, as `board.url` has it.
+        url: where its web server is reached, as `board.url` has it.
+        pin: by what certificate it is known over HTTPS, see `pin_of`; None for what was kept of it. Without any there
+            must be a certificate of an authority, as a proxy has it.
 
     Every request is a connection of its own, past any proxy: a board has 10 sockets, and it is on the local network.
 
     Raises:
         AddressError: no web server can be there.
+        SecurityError: there is no such pin.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pin: object = None) -> None:
         self.url = web_address(url)
         self._parts = _parts(self.url)
+        self._pin = None if pin is None else pin_of(pin)
         self.token: str | None = None  # stays in memory
+
+    @property
+    def pin(self) -> str | None:
+        """By what certificate the board is known; None by plain HTTP too, where there is none."""
+        return (self._pin or pin_for(self.url)) if self._parts.scheme == "https" else None
 
     def exchange(self) -> Exchange:
         """Return a connection for one request, which has not begun."""
-        return Exchange(self._parts)
+        return Exchange(self._parts, self.pin)
 
     def request(
         self,

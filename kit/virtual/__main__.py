@@ -84,7 +84,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     say_where_unchecked()
     last = [0 if port in (options.serial, options.http) else port for port in last_ports(flash_file)]
     try:
-        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host, last[:2])
+        chip = Chip(flash, DEMO, options.serial, options.http, mac_of(flash_file), options.host, (*last[:2], last[3]))
     except (OSError, OverflowError) as error:
         sys.exit(f"A port cannot be used: {error}. Leave --serial and --http out, or choose others.")
     ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then
@@ -110,7 +110,7 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
         chip.stop()
         flash.close()
         sys.exit(f"{register_path(flash_file)} cannot be written: {error.strerror}. Make room there.")
-    keep_ports(flash_file, chip.uart.port, chip.http, control.server_port)
+    keep_ports(flash_file, chip.uart.port, chip.http, control.server_port, chip.https)
     for name, address in addresses.items():
         print(f"{name}: {address}")
     sys.stdout.flush()

@@ -62,10 +62,10 @@ class Chip:
     Args:
         flash: its flash; stays when power goes.
         wifi: name and password of the one network in its reach.
-        serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose.
+        serial, http: TCP ports of its serial port and of its port 80; 0 lets the system choose, as it does for 443.
         mac: 6 bytes, its address.
         hosts: more names by which clients ask for it.
-        last: the ports that both had before, taken where they are free and no other ones are asked for.
+        last: the ports that both and 443 had before, taken where they are free and no other ones are asked for.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class Chip:
         http: int = 0,
         mac: bytes = MAC,
         hosts: Collection[str] = (),
-        last: Sequence[int] = (0, 0),
+        last: Sequence[int] = (0, 0, 0),
     ) -> None:
         self.flash, self.wifi, self.mac, self.hosts = flash, wifi, mac, hosts
         flash.on_cut = partial(self._soon, self._halt)
         self._http_reserved, self.http = reserve(http, last[1])
+        self._https_reserved, self.https = reserve(0, last[2])
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace, last[0])
         self.pins, self.names = Pins(), Names(self._print)
         self._loop = asyncio.new_event_loop()
@@ -107,6 +108,7 @@ class Chip:
         self._loop.close()
         self.names.stop()
         self._http_reserved.close()
+        self._https_reserved.close()
 
     def power(self, on: bool) -> None:
         """Cut the power, or switch it on again, and return when that is done: a command of the control side."""
@@ -268,6 +270,7 @@ class Child:
             "mac": chip.mac.hex(),
             "flash_size": chip.flash.size,
             "http": chip.http,
+            "https": chip.https,
             "ssid": chip.wifi.wifi_ssid,
             "password": chip.wifi.wifi_password,
             "hosts": list(chip.hosts),

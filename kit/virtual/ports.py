@@ -41,11 +41,11 @@ def ports_path(flash: Path) -> Path:
 
 
 def last_ports(flash: Path) -> list[int]:
-    """Return the ports (serial, http, control) that the board of a flash file had; 0 where that is not known."""
+    """Return the ports (serial, http, control, https) that the board of a flash file had; 0 where that is not known."""
     with suppress(OSError, ValueError):  # it is new, or this is no file of ours
-        serial, http, control = map(int, ports_path(flash).read_text().split())
-        return [serial, http, control]
-    return [0, 0, 0]
+        serial, http, control, *others = map(int, ports_path(flash).read_text().split())
+        return [serial, http, control, *(others or [0])][:4]  # boards had three ports before
+    return [0, 0, 0, 0]
 
 
 def keep_ports(flash: Path, *ports: int) -> None:

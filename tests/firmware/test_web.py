@@ -101,7 +101,7 @@ def test_kinds_of_bodies(kind: str | None, board) -> None:
     """JSON and forms are told apart by what they are: curl calls all a form. Strangers are kept out by Origin."""
     headers = {"Content-Type": kind} if kind else {}
     for data in (AS_JSON, "password=a+password%20of our own"):
-        assert len(board.post("/login", data=data.encode(), headers=headers).json()["token"]) == 32
+        assert board.post("/login", data=data.encode(), headers=headers).json()["token"].startswith("admin.")
         foreign = headers | {"Origin": "http://example.org"}
         assert board.post("/login", data=data.encode(), headers=foreign).status_code == 403
 
@@ -110,7 +110,7 @@ def test_login(board) -> None:
     for body in ({"json": {"password": PASSWORD}}, {"data": {"password": PASSWORD}}):
         response = board.post("/login", **body)
         assert response.json()["expires_in"] == 300
-        assert len(response.json()["token"]) == 32
+        assert re.fullmatch(r"admin\.\d+\.[0-9a-f]{16}\.[\w-]{43}", response.json()["token"], re.ASCII)
         cookie = response.headers["Set-Cookie"]
         assert cookie.startswith(f"token={response.json()['token']};")
         assert "HttpOnly" in cookie

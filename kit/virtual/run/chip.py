@@ -39,8 +39,8 @@ class Chip:
     """Flash, resets, pins and timers of the chip: frames to and from the parent, which is the rest of it.
 
     Its settings come from the parent and are its attributes: `running` (flash address of the running app),
-    `reset_cause`, `mac` (6 bytes), `flash_size`, `http` (the port on this computer that stands for the board's port
-    80), `ssid` and `password` (of the one network), `hosts` (names by which clients ask for it).
+    `reset_cause`, `mac` (6 bytes), `flash_size`, `http` and `https` (the ports on this computer that stand for the
+    board's 80 and 443), `ssid` and `password` (of the one network), `hosts` (names by which clients ask for it).
     `ports` has such ports by the board's own, `ip` is its address,
     `console` its UART, `memory` its RAM, `clock` its time, and `error` makes what the board knows as OSError.
     """
@@ -49,7 +49,8 @@ class Chip:
     clock, set_clock = staticmethod(clock), staticmethod(set_clock)
 
     def __init__(self, settings: dict) -> None:
-        vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1", ports={80: settings["http"]})
+        vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1")
+        self.ports = {80: settings["http"], 443: settings["https"]}
         self._held = set(settings["held"])  # pins that a button holds low
         self._on_pin: dict[int, Callable[[int], None]] = {}  # what is called with the new level
         self._name = self._told = ""

@@ -1,5 +1,6 @@
 """The interpreter on the chip: boot, programs, REPL, soft reset (ports/esp32/main.c of v1.26)."""
 
+import contextlib
 import gc
 import importlib
 import io
@@ -11,7 +12,7 @@ from kit.image import otadata
 
 from . import littlefs
 from .chip import SOFT_RESET, Chip
-from .errors import describe, format_exception, type_name
+from .errors import BoardOSError, describe, format_exception, type_name
 from .interrupt import CTRL_C, pending
 from .line import completions
 from .memory import memory
@@ -45,20 +46,28 @@ class Runtime:
         warnings.simplefilter("ignore")  # of this computer's Python; MicroPython has none
         sys.path.insert(0, str(BOARD_FOLDER))
         sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
-        self._console.print(f"virtual board: port 80 is reached at http://{self._chip.ip}:{self._chip.http}\n")
+        for port, scheme in ((80, "http"), (443, "https")):
+            address = f"{scheme}://{self._chip.ip}:{self._chip.ports[port]}"
+            self._console.print(f"virtual board: port {port} is reached at {address}\n")
         if self._chip.hosts:
-            self._keep(",".join(self._chip.hosts).encode())
+            self._keep(lambda nvs: nvs.set_blob("hosts", ",".join(self._chip.hosts).encode()))
+        self._keep_port()
         while True:
             self._begin()
             if self._boot():
                 self._repl.loop()
             self._end()
 
-    def _keep(self, hosts: bytes) -> None:
-        """Put the names given at the start where they would come by cable: see firmware/app/self_test.py."""
+    def _keep(self, put: Callable[[object], None]) -> None:
+        """Put what the start gave where it would come by cable: see firmware/app/self_test.py."""
         nvs = importlib.import_module("esp32").NVS("kit")
-        nvs.set_blob("hosts", hosts)
+        put(nvs)
         nvs.commit()
+
+    def _keep_port(self) -> None:
+        """Tell a board with a certificate, which leads clients from port 80 to 443, where they find that."""
+        with contextlib.suppress(BoardOSError):  # there is no certificate
+            self._keep(lambda nvs: nvs.get_i32("cert") and nvs.set_i32("https_port", self._chip.https))
 
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""

@@ -186,26 +186,3 @@ def test_credentials():
     request = basic("admin:" + PASSWORD, mark)
     assert auth.is_basic(request)
     assert request.gives["X-Device"] == mark
-
-
-def test_tokens():
-    token = auth.new_token()
-    assert len(token) == 32
-    assert auth.is_token(token)
-    assert token != auth.new_token()
-    assert auth.token_of(Request("Bearer " + token)) == auth.token_of(Request(token=token)) == token
-    assert not auth.is_token("")
-    assert not auth.is_token(token[:-1])
-    assert not auth.is_token(token + "0")
-    clock.time.ms += 299_000
-    assert auth.is_token(token)
-    clock.time.ms += 1_000
-    assert not auth.is_token(token)
-
-
-def test_keeps_few_tokens():
-    first = auth.new_token()
-    auth.tokens[first] -= 1
-    others = [auth.new_token() for _ in range(4)]
-    assert not auth.is_token(first)
-    assert all(auth.is_token(token) for token in others)

@@ -29,6 +29,8 @@ def install(name=b"virtual-wifi", password=b"virtual-password"):
     nvs.set_blob("wifi_ssid", name)
     nvs.set_blob("wifi_password", password)
     nvs.set_i32("starts", 5)
+    nvs.set_blob("cert1", bytes(2))  # https wants a certificate; it is looked at when it is used
+    nvs.set_i32("cert", 1)
 
 
 def put(**asked):

@@ -28,7 +28,7 @@ class Life:
 
     def __init__(self, flash: bytearray, **settings: object) -> None:
         self.flash = flash
-        self.http = _free_port()
+        self.http, self.https = _free_port(), _free_port()
         self.pins: list[tuple[int, int, int]] = []  # number, mode, level
         self.names: list[str] = []
         self.requests: list[tuple[int, int, int]] = []  # kind, address, length
@@ -43,6 +43,7 @@ class Life:
             "mac": "240ac4000110",
             "flash_size": FLASH_SIZE,
             "http": self.http,
+            "https": self.https,
             "ssid": "virtual-wifi",
             "password": "virtual-password",
             "hosts": [],

@@ -38,11 +38,8 @@ class SSLContext:
 
     def load_cert_chain(self, cert, key):
         with tempfile.NamedTemporaryFile("w+", suffix=".pem") as file:
-            both = (
-                ssl.DER_cert_to_PEM_cert(key).replace("CERTIFICATE", "EC PRIVATE KEY"),
-                ssl.DER_cert_to_PEM_cert(cert),
-            )
-            file.write("".join(both))
+            file.write(ssl.DER_cert_to_PEM_cert(key).replace("CERTIFICATE", "EC PRIVATE KEY"))
+            file.write(ssl.DER_cert_to_PEM_cert(cert))
             file.flush()
             self._host.load_cert_chain(file.name)
 
