@@ -16,7 +16,10 @@ An update, and where it goes:
     OtaClient        what one does through the air: login, upload, info, history, ...
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
-    new_certificate  make the certificate of a board, for HTTPS
+
+Who may send one:
+    new_key          make a key that signs updates: image.sign(key), board.install(signers=[key])
+    new_certificate  make the certificate of a board, for HTTPS: board.install(certificate=certificate)
 
 The lessons:
     lessons          see what there is, and what is done
@@ -25,6 +28,8 @@ The lessons:
 
 When it goes wrong:
     faults           break links, images, flash and power on purpose
+    attacks          attack a board of your own: guess, replay, forge, tamper, ...
+    audit            see which boxes of a security checklist a board ticks
     KitError         the errors of the kit; each names the cause and the next step
 
 More of each: help(kit.connect), or kit.connect? in a notebook.
@@ -49,10 +54,13 @@ _HOMES = {
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
     "new_certificate": "kit.security.certificate",
+    "new_key": "kit.security.keys",
     "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",
     "faults": "kit.faults",
+    "attacks": "kit.attacks",
+    "audit": "kit.security.audit",
     "KitError": "kit.errors",
 }
 
@@ -62,7 +70,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     home = importlib.import_module(_HOMES[name])
-    return home if name == "faults" else getattr(home, name)
+    return home if name in ("faults", "attacks") else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -38,12 +38,12 @@ class ImageError(KitError):
     """An app image, a base image or an application that cannot be used."""
 
 
-class LessonError(KitError):
-    """A lesson, or a folder of lessons, that cannot be used."""
-
-
 class SecurityError(KitError):
     """A key, a certificate or a signature that cannot be used."""
+
+
+class LessonError(KitError):
+    """A lesson, or a folder of lessons, that cannot be used."""
 
 
 class TableError(KitError):

@@ -13,6 +13,7 @@ VERSION 409 Build a higher version, or add ?force=1 to the address.
 BUSY 409 Wait until GET /progress says idle.
 UNCONFIRMED 409 Wait until GET /info says VALID. Send the image again.
 NO_PARTITION 409 Flash the OTA variant by USB: board.flash(image, erase=True, confirm=True), then board.install().
+SIGN 403 Sign it with a key that the board trusts: image.sign(key), board.install(signers=[key]).
 BASE 412 Send the whole image, by POST.
 PASSWORD 403 POST password=admin123 and new=... to /password, or run board.install() over USB.
 """

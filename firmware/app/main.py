@@ -9,6 +9,7 @@ import slot
 import starts
 import watchdog
 import web
+from errors import UpdateError
 from seldom import load
 
 _FEED_SECONDS = 1  # and so often the log is written
@@ -47,10 +48,20 @@ async def _main():
         await config.try_out(chosen, self_test.start)
     else:
         await self_test.start(chosen)
+    await _settle()
     self_test.show_access()
     port = self_test.PORT
     del chosen, config, self_test  # this function never ends
     await asyncio.gather(health.watch(port), *tasks)
+
+
+# What a confirmed version brings to the keys that this board trusts; a board that cannot take it serves all the same.
+async def _settle():
+    if not slot.is_unconfirmed():
+        try:
+            await load("signature").settle(web.ota.running)
+        except (OSError, MemoryError, UpdateError, slot.SlotError) as error:
+            print(f"The keys that this board trusts stay as they are: {error.args[-1]}")
 
 
 async def _feed_watchdog():

@@ -12,6 +12,8 @@ import time
 import boot_files
 import image
 import judge
+import parts
+import signature
 import slot
 from errors import UpdateError
 from esp32 import Partition
@@ -82,9 +84,13 @@ class Updater:
         self._mark = time.ticks_ms()
         self._check_target(size, base)
         self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
+        self._trusted = signature.signers()
+        self._signed = hashlib.sha256() if self._trusted else None  # of what a signature is for
+        self._parts = parts.Parts()
         self._coming = size if base is None else body.left
         await self._take(body, self._first, 0, size)
         found = judge.judge(self._first, size)
+        signature.check_floor(self._first)
         if not force:
             judge.check_version(found["version"], image.describe(self.running)["version"])
 
@@ -101,9 +107,13 @@ class Updater:
             raise UpdateError("BASE", "What the slot held and what came do not make the announced image.")
         if not is_announced or (md5 and md5 != self._md5.digest()):
             raise UpdateError("MD5", "The digest of the image is not the announced one.")
+        has_signature = size % _SECTOR == 0 and size > _SECTOR and signature.is_signature(self._buffer)
+        if self._trusted:
+            last = self._buffer if has_signature else b""  # the last sector is still there
+            signature.check(last, self._signed.digest(), self._trusted)
 
         self.progress["phase"] = "verify"
-        await self._verify(size, digest)
+        await self._verify(size, digest, size - _SECTOR if has_signature else size)
         if await body.readinto(memoryview(self._buffer)[:1]):
             raise UpdateError("SPACE", "More bytes came than were announced.")
         self._lap("verify")
@@ -156,6 +166,9 @@ class Updater:
             self._lap("verify")
         view = memoryview(buffer)[:n]
         self._sha.update(view)
+        self._parts.feed(index, view)
+        if self._signed and (index + 1) * _SECTOR < size:
+            self._signed.update(view)
         if self._md5:
             self._md5.update(view)
         if comes:
@@ -192,14 +205,14 @@ class Updater:
                 await asyncio.sleep(0)
 
     # Prove from flash what will run: here the application, as the next start does, and the app image by set_boot.
-    async def _verify(self, size, digest):
+    async def _verify(self, size, digest, end):
         if not self._first[_HAS_HASH] and await self._read_back(size) != digest:
             raise UpdateError("WRITE", _UNLIKE)
         try:
             start, length = slot.check(self._read, size, self._buffer)
         except slot.SlotError as error:
             raise await self._refusal(f"The image cannot be started: {error}.", size, digest)
-        if start + length < size:  # as where a form has fields behind the file
+        if start + length < end:  # as where a form has fields behind the file
             raise UpdateError("SPACE", f"The image ends after {start + length} of {size} bytes.")
 
     async def _refusal(self, message, size, digest):
@@ -219,9 +232,12 @@ class Updater:
                 await asyncio.sleep(0)
         return sha.digest()
 
-    # Read from the slot, the first sector from its buffer.
+    # Read from the slot: the first sector from its buffer, and the header of the application as it came.
     def _read(self, offset, buf):
         view = memoryview(buf)
+        if self._parts.header and offset == self._parts.start:
+            view[:] = self._parts.header[: len(view)]
+            return
         held = max(0, min(len(view), _SECTOR - offset))
         view[:held] = memoryview(self._first)[offset : offset + held]
         if held < len(view):
@@ -236,6 +252,8 @@ class Updater:
                 self.target.readblocks(0, self._buffer)
             if self._buffer != self._first:
                 raise UpdateError("WRITE", _UNLIKE)
+            if not self._is_as_it_came():
+                raise UpdateError("WRITE", _UNLIKE)
             refusal = self._set_boot()
             if refusal:
                 raise await self._refusal(refusal, size, digest)
@@ -244,6 +262,17 @@ class Updater:
             self._keep_running()
             raise
         self.progress["written"] = size
+
+    # What is started is proved by the hashes that the slot holds: set_boot's and slot.check's. They have to be those
+    # that came.
+    def _is_as_it_came(self):
+        came, found = self._parts, bytearray(32)
+        if came.app_hash:
+            self._read(came.hash_at, found)
+        if came.header:
+            self.target.readblocks(came.start // _SECTOR, self._buffer)
+        is_header = not came.header or hashlib.sha256(self._buffer).digest() == came.header_sha
+        return is_header and (not came.app_hash or found == came.app_hash)
 
     def _set_boot(self):
         """Make the slot the boot slot; return what speaks against it, None if nothing does."""

@@ -27,8 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields led multipart networks page password rollback sectors tls_server tokens trial "
-for _name in (_seldom + "updater upload").split():
+_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server tokens "
+for _name in (_seldom + "trial updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
@@ -86,6 +86,7 @@ async def info(request):
         "hostname": wifi.hostname(),
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
+        "signers": ota.signers,
         "last_update": ota.last,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }
@@ -140,7 +141,7 @@ async def restart(request):
 
 @app.on("POST /rollback")
 async def roll_back(request):
-    answer = load("rollback").select(ota)
+    answer = await load("rollback").select(ota)
     boot_files.log("RESTART", request.client.address, **answer)
     restart_soon()
     return answer

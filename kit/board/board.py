@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from kit.board.button import Press
 from kit.board.cable import disturbed, refuse_under_upload
 from kit.board.contents import Files, read_contents
 from kit.board.control import ask
-from kit.board.installation import HOSTNAMES, store_certificate, store_settings
+from kit.board.installation import HOSTNAMES, store_certificate, store_settings, store_signers
 from kit.board.listener import Listener
 from kit.board.loader import download_mode
 from kit.board.pins import Pin, Pins
@@ -31,6 +32,7 @@ from kit.image.table import OFFSET as TABLE_OFFSET
 from kit.image.update_image import UpdateImage
 from kit.ota.pins import keep_pin
 from kit.progress import Progress
+from kit.security.keys import Key
 from kit.uploads import meet
 
 if TYPE_CHECKING:
@@ -182,20 +184,29 @@ class Board:
             mounted = repl.eval("[path for _, path in __import__('vfs').mount()]")
             return Files(dict(repl.sizes("/", mounted)))
 
-    def install(self, *, certificate: Certificate | None = None, force: bool = False) -> None:
+    def install(
+        self,
+        *,
+        signers: Sequence[Key | str | Path] | None = None,
+        certificate: Certificate | None = None,
+        force: bool = False,
+    ) -> None:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
 
         Args:
+            signers: keys, or files of them, of which one has to sign what the board takes through the air; an empty
+                list: it takes what nobody signed again. Without it this stays as it is.
             certificate: what `kit.new_certificate` made, for HTTPS, which `ota.configure(https=True)` switches on. This
                 computer keeps its pin. Without one the board keeps the certificate that it has.
             force: break off an update that comes through the air.
 
         Raises:
             SettingsError: a setting for a real board is missing, or the OTA password is no good one.
-            SecurityError: the certificate names another board, or is none; nothing was written.
+            SecurityError: a key or the certificate cannot be used, or the certificate names another board; nothing was
+                written.
             BoardError: MicroPython does not answer, or cannot write to vfs.
         """
-        store = store_settings(self.is_virtual)
+        store = store_settings(self.is_virtual) + ("" if signers is None else store_signers(signers))
         if certificate is not None:
             store += store_certificate(certificate)
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from string import hexdigits
 from typing import TYPE_CHECKING
 
 from kit.errors import SecurityError, SettingsError
+from kit.security.keys import Key, read_key
 from kit.settings import FILE, PLACES, hash_password, settings
 
 if TYPE_CHECKING:
@@ -25,6 +28,40 @@ for key, value in {blobs!r}.items():
 nvs.set_i32("config", 0)  # settings that came over the air, and those on trial: firmware/app/config.py
 nvs.commit()
 """
+
+
+# As firmware/app/signature.py keeps them: a set under a new name, and the number that names it, which is 0 for none.
+STORE_SIGNERS = """
+keys, signers = {signers!r}, 0
+try:
+    signers = nvs.get_i32("signers")
+except OSError:
+    pass
+number = 2 if signers == 1 else 1
+if keys:
+    nvs.set_blob("signers" + str(number), keys)
+    nvs.commit()
+nvs.set_i32("signers", number if keys else 0)
+nvs.commit()
+for key in () if keys else ("signers1", "signers2", "floor"):
+    try:
+        nvs.erase_key(key)
+    except OSError:
+        pass
+nvs.commit()
+"""
+MOST_SIGNERS = 3
+
+
+def store_signers(signers: Sequence[Key | str | Path]) -> str:
+    """Return the MicroPython code that makes a board trust these keys and no others; none: it takes what nobody signed.
+
+    Raises:
+        SecurityError: too many keys, or one that cannot be used.
+    """
+    if not isinstance(signers, list | tuple) or len(signers) > MOST_SIGNERS:
+        raise SecurityError(f"A board trusts up to {MOST_SIGNERS} keys.", "Give a list: board.install(signers=[key]).")
+    return STORE_SIGNERS.format(signers=b"".join(read_key(key).digest for key in signers))
 
 
 # One blob holds both: see firmware/app/certificate.py.

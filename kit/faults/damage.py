@@ -1,7 +1,7 @@
 """Images that are damaged on purpose, and versions of the application that misbehave."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,7 +68,7 @@ class Damaged:
 class Misbehaving(UpdateImage):
     """An update image that is right in every part, with an application that is not."""
 
-    fault: str
+    fault: str = field(kw_only=True)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}; it {self.fault}"

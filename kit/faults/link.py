@@ -8,8 +8,8 @@ import random
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -26,7 +26,10 @@ PACKET = 1460  # bytes of data that one takes over Ethernet or Wi-Fi
 SEED = 34  # of the die; it breaks a flaky link early, late, and then no more
 RETRANSMISSION = 0.2  # s until Linux sends a lost packet again (TCP_RTO_MIN); RFC 6298 asks for 1 s
 UPLOADS = (b"POST /update", b"PATCH /update")
+KEPT = 0x10000  # bytes of each direction of a connection that are recorded: heads, forms, answers
 HUNG_UP = (OSError, EOFError, asyncio.LimitOverrunError)
+
+Conversation = tuple[bytearray, bytearray]  # what the client of one connection sent, and what came back
 
 
 @dataclass
@@ -46,8 +49,9 @@ class Fault:
 class Link:
     """A link to a board, which passes everything; use `link.url` in place of `board.url`.
 
-    Each verb plans one fault for the next upload, and only that; `flaky` is for all that come. The link ends with its
-    `with` block or with Python.
+    Each verb plans one fault for the next upload, and only that; `flaky` is for all that come. Over HTTPS nobody but
+    the two ends knows where an upload begins: there it passes everything. The link ends with its `with` block or with
+    Python.
 
     Args:
         board: the board, or the address of its web server.
@@ -61,7 +65,8 @@ class Link:
         self._fault = Fault()
         self._is_planned = False
         listener = socket.create_server((HOST, 0))
-        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        self.url = f"{self._board.scheme}://{HOST}:{listener.getsockname()[1]}"
+        self._records: list[list[Conversation]] = []
         if isinstance(board, Board):
             meet(self.url, board.address)
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -120,11 +125,23 @@ class Link:
         die = random.Random(SEED)
         return self._plan(share, text, 1.0, piece=PACKET, hold=lambda size: RETRANSMISSION * (die.random() < share))
 
+    @contextmanager
+    def record(self) -> Iterator[list[Conversation]]:
+        """Keep the first 64 kB of either direction of each connection that begins while a `with` block runs."""
+        self._records.append(record := [])
+        try:
+            yield record
+        finally:
+            self._records = [other for other in self._records if other is not record]
+
     def _plan(self, value: float, text: str, most: float = sys.maxsize, **what: object) -> Link:
         """Plan a fault; its number is a whole one unless `most` is a float."""
         if not isinstance(value, int | type(most)) or not 0 < value <= most:
             kind = "whole number above 0" if isinstance(most, int) else f"number above 0 and up to {most:g}"
             raise KitError(f"{value!r} is no {kind}.", "Give one, as in link.drop(200_000) or link.delay(0.1).")
+        if self._board.scheme == "https":
+            cause = "Over HTTPS the link cannot see where an upload begins."
+            raise KitError(cause, "Take the board's address that begins with http://.")
         self._fault, self._is_planned = Fault(text.format(value), **what), True
         return self
 
@@ -153,21 +170,27 @@ class Link:
             await self._pass_on(*await asyncio.open_connection(sock=connection))
 
     async def _pass_on(self, here: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        """Pass on one connection, which has one request."""
+        """Pass on one connection; a fault is for what follows its first head."""
+        port = self._board.port or (443 if self._board.scheme == "https" else 80)
+        sent, answered = bytearray(), bytearray()
+        for record in self._records:
+            record.append((sent, answered))
         with closing(client):
-            there, board = await asyncio.open_connection(self._board.hostname, self._board.port or 80)
+            there, board = await asyncio.open_connection(self._board.hostname, port)
             with closing(board):
                 # What this computer would keep ready for the board has not passed.
                 board.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WINDOW)
                 board.transport.set_write_buffer_limits(WINDOW)
-                board.write(head := await here.readuntil(b"\r\n\r\n"))
-                fault = Fault()
+                fault, head = Fault(), b""
+                if self._board.scheme == "http":
+                    board.write(head := await here.readuntil(b"\r\n\r\n"))
+                    sent += head
                 if self._is_planned and head.startswith(UPLOADS):
                     fault, self._is_planned = self._fault, bool(self._fault.draw)
                     if fault.draw:
                         fault = replace(fault, end=fault.draw())
-                answer = asyncio.create_task(_pass(there, client, Fault()))
-                upload = asyncio.create_task(_pass(here, board, fault))
+                answer = asyncio.create_task(_pass(there, client, Fault(), answered))
+                upload = asyncio.create_task(_pass(here, board, fault, sent))
                 try:
                     await asyncio.wait([answer, upload], return_when=asyncio.FIRST_COMPLETED)
                     if fault.has_happened and fault.end < sys.maxsize:
@@ -185,8 +208,8 @@ class Link:
                     await asyncio.wait([answer, upload])
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> None:
-    """Pass on what comes, as the fault has it, until it ends this or somebody hangs up."""
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault, heard: bytearray) -> None:
+    """Pass on what comes, as the fault has it, until it ends this or somebody hangs up; put the first of it down."""
     place = 0
     with suppress(*HUNG_UP):
         while piece := bytearray(await reader.read(min(fault.piece, fault.end - place))):
@@ -196,6 +219,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, faul
             seconds = fault.hold(len(piece))
             fault.has_happened |= seconds > 0 or 0 <= fault.flip < place or place == fault.end
             await asyncio.sleep(seconds)
+            heard += piece[: max(0, KEPT - len(heard))]
             writer.write(piece)
             await writer.drain()
         if place < fault.end:

@@ -160,7 +160,7 @@ class AppImage:
         return html_table((self._rows() | built).items())
 
 
-def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: str) -> bytes:
+def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: str, secure_version: int = 0) -> bytes:
     """Return an app image of the same length that names itself so; checksum and SHA-256 are made anew.
 
     Raises:
@@ -168,6 +168,7 @@ def with_descriptor(app: bytes, *, version: str, project: str, date: str, time: 
     """
     AppImage.parse(app).check()
     fields = list(DESCRIPTOR.unpack_from(app, DESCRIPTOR_OFFSET))
+    fields[1] = secure_version
     fields[3:7] = _field(version, 32), _field(project, 32), _field(time, 16), _field(date, 16)
     changed = bytearray(app)
     DESCRIPTOR.pack_into(changed, DESCRIPTOR_OFFSET, *fields)

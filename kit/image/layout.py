@@ -30,6 +30,7 @@ HASH_SIZE = 32
 # What kit.build puts behind an image, from the next sector on: a header with a sector to itself, and the application.
 APPLICATION_HEADER = struct.Struct("<4sI32s")  # magic, length of the application, its SHA-256
 APPLICATION_MAGIC = b"APP1"
+SIGNERS = 64  # in the sector of the header: the digests of the keys that sign the image, for boards that know one only
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,17 @@ import os
 from typing import TYPE_CHECKING
 
 from kit.errors import BoardError, Interrupted, interruptible
-from kit.ota.answer import log_in, read
-from kit.ota.devices import HEADER, keep_mark, mark_for
+from kit.ota.answer import log_in
 from kit.ota.history import History, updates_in
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
 from kit.ota.log import Log, read_log
+from kit.ota.login import login
 from kit.ota.parcel import entire
 from kit.ota.result import UploadResult
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
 from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_runs
 from kit.ota.web import JSON, Web
 from kit.progress import Progress
-from kit.settings import ota_password
 from kit.shown import html_link
 from kit.uploads import uploading
 
@@ -68,18 +67,8 @@ class OtaClient:
             SettingsError: no password is set.
         """
         info = self.info()
-        password, board = ota_password(self._is_virtual(info)), str(info.get("hostname"))
-        mark = mark_for(board)
-        headers = JSON | ({HEADER: mark} if mark else {})
-        answer = self._web.request("POST", "/login", body=json.dumps({"password": password}).encode(), headers=headers)
-        if answer.status == 401:
-            raise BoardError(
-                "Invalid password!", "It comes from KIT_PASSWORD or lab.toml; board.install() writes it to the board."
-            )
-        said = read(answer, {"token": str, "expires_in": int})
-        self._web.token = said["token"]
-        keep_mark(board, said.get("device"))
-        print(f"Logged in for {said['expires_in'] // 60} minutes.")
+        seconds = login(self._web, info, self._is_virtual(info))
+        print(f"Logged in for {seconds // 60} minutes.")
 
     def progress(self) -> dict:
         """Return the phase of the running update, bytes received and written, its size, and the last error."""

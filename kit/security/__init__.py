@@ -1,1 +1,1 @@
-"""Keys, certificates, and who may do what."""
+"""Who may send what: keys, signatures, certificates, and what a board makes of them."""

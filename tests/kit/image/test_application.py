@@ -326,38 +326,43 @@ def test_strip_changes_no_code(path: Path):
     assert lines[0] == lines[1]
 
 
-def test_strip_indents_by_single_spaces():
+def test_strip_keeps_no_space_that_means_nothing():
     source = """
 class Page:
     def show(self,
-             text):
-        if text:
+             text = 'a  b'):
+        if not text:
             return [
-                1,
+                1, 2 .real,
             ]
         value = '''
-        not code'''
-        return value
+        not code''' "more" f"{ text } in" 'it'
+        total = 1 + \\
+            2
+        return value if text is not -1 else(0)
 """
     assert strip("page.py", source).split("\n") == [
         "",
         "class Page:",
         " def show(self,",
-        "             text):",
-        "  if text:",
-        "   return [",
-        "                1,",
-        "            ]",
-        "  value = '''",
-        "        not code'''",
-        "  return value",
+        "text='a  b'):",
+        "  if not text:",
+        "   return[",
+        "1,2 .real,",
+        "]",
+        "  value='''",
+        "        not code''' \"more\" f\"{ text } in\" 'it'",
+        "  total=1+\\",
+        "2",
+        "  return value if text is not-1 else(0)",
         "",
     ]
+    assert ast.dump(ast.parse(strip("page.py", source))) == ast.dump(ast.parse(source))
 
 
 def test_strip_reads_windows_files(app_folder: Path):
     (app_folder / "page.py").write_bytes(b"\xef\xbb\xbfCOLOUR = 1  # one\r\n")
-    assert files_in(pack(app_folder, compiled=False))["page.py"] == b"COLOUR = 1\n"
+    assert files_in(pack(app_folder, compiled=False))["page.py"] == b"COLOUR=1\n"
 
 
 @pytest.fixture
