@@ -18,7 +18,6 @@ from errors import HttpError
 from micropython import const
 
 _LOOK = 0.05  # seconds between two looks at who comes, who has sent, and who is late
-_RETRY = 1  # seconds until the port is opened anew, as where memory was short
 _SILENCE = const(500)  # ms for which a connection may send nothing while another one wants its place
 _HURRY = const(3)  # seconds for which a session may do nothing, if somebody waits for it
 _TURN = const(10_000)  # ms after which it ends with its next answer then
@@ -39,28 +38,21 @@ class TlsServer:
 
     async def run(self, port):
         """Serve until cancelled."""
+        listener, poll = socket.socket(), select.poll()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket.getaddrinfo("0.0.0.0", port)[0][-1])
+        listener.listen(server.BACKLOG)
+        listener.setblocking(False)
+        poll.register(listener, select.POLLIN)
         while True:
-            listener, poll = socket.socket(), select.poll()
+            await asyncio.sleep(_LOOK)
             try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(socket.getaddrinfo("0.0.0.0", port)[0][-1])
-                listener.listen(server.BACKLOG)
-                listener.setblocking(False)
-                poll.register(listener, select.POLLIN)
-                while True:
-                    await asyncio.sleep(_LOOK)
-                    self._look(listener, poll, time.ticks_ms())
-            except (OSError, MemoryError):
-                self.stop()
-            finally:
-                listener.close()
-            await asyncio.sleep(_RETRY)
+                self._look(listener, poll, time.ticks_ms())
+            except (OSError, MemoryError):  # who came has gone, or there is no socket or no memory for him
+                pass
 
     def stop(self):
-        """Close every connection."""
-        if self._waiting:
-            self._waiting.s.close()
-            self._waiting = None
+        """Close the session."""
         if self._client:
             self._task.cancel()
 
@@ -89,10 +81,7 @@ class TlsServer:
                 stream.s.close()
                 self._waiting = None
         elif listener in ready:
-            try:
-                connection, address = listener.accept()
-            except OSError:  # it has gone, or there is no socket for it
-                return
+            connection, address = listener.accept()
             if self._app.lets_in(address[0]):
                 connection.setblocking(False)
                 poll.register(connection, select.POLLIN)
@@ -106,10 +95,8 @@ class TlsServer:
             stream.s = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._client = Client(stream, True)
             await self._app.serve(self._client)
-        except server.GONE:  # ENOMEM of wrap_socket, too
+        except server.GONE + (MemoryError,):  # ENOMEM of wrap_socket, too
             pass
-        except MemoryError:
-            print("A client was sent away: it takes more memory than there is.")
         finally:
             self._client = None
             await stream.wait_closed()
@@ -121,7 +108,7 @@ class TlsServer:
         headers = request.headers
         is_bare = request.method in ("GET", "HEAD") and not request.client.left
         if not is_bare or "authorization" in headers or "x-device" in headers:
-            advice = "Use its https address. What came may have been read: change it."
+            advice = "Ask by https. A secret that came so may have been read: change it."
             raise HttpError(403, "HTTPS_REQUIRED", "This board takes that by HTTPS only.", advice)
         if request.path == "/info":
             return None
