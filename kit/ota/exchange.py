@@ -111,13 +111,13 @@ class Exchange:
         if self._pin and hashlib.sha256(self._connection.sock.getpeercert(True) or b"").hexdigest() != self._pin:
             raise WrongPinError
 
-    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str | bytes]) -> ConnectionError | None:
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str | bytes]) -> OSError | None:
         """Send the request; return the error of a server that hung up before it had all, and may have said why."""
         headers |= {"Connection": "close"} | ({"Content-Length": str(len(body))} if method != "GET" else {})
         self._body = io.BytesIO(body)
         try:  # in pieces, each with its own time
             self._connection.request(method, path, self._body if body else None, headers)
-        except ConnectionError as error:
+        except (ConnectionError, ssl.SSLEOFError) as error:
             return error
 
     def _receive(self, method: str, path: str, seconds: float) -> Answer:

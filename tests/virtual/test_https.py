@@ -16,7 +16,7 @@ import requests
 
 from kit import OtaClient
 from kit.board.board import Board
-from kit.errors import BoardError, SecurityError
+from kit.errors import BoardError, SecurityError, UpdateError
 from kit.image.update_image import UpdateImage, build
 from kit.security.certificate import Certificate, new_certificate
 from kit.settings import DEMO
@@ -87,6 +87,21 @@ def test_whole_update_by_the_kit(url: str, newer: UpdateImage):
     assert result.samples[-1][2] == newer.size
     info = ota.info()
     assert (info["version"], info["image_state"], info["https"]) == ("1.1.0", "VALID", True)
+
+
+def test_refusals_over_https(url: str, newer: UpdateImage):
+    """The kit hears them although it sends, and the next session finds its memory."""
+    ota = OtaClient(url, virtual=True)
+    ota.login()
+    for damaged, error in (
+        (b"hello " * 200_000, "UPDATE_ERROR_MAGIC_BYTE"),
+        (newer.data + bytes(0x180000), "UPDATE_ERROR_SIZE"),
+        (newer.data[:700_000] + bytes(100) + newer.data[700_100:], "UPDATE_ERROR_ACTIVATE"),
+    ):
+        with pytest.raises(UpdateError) as caught:
+            ota.upload(damaged, whole=True)
+        assert caught.value.error == error
+    assert ota.upload(newer).version == "1.1.0"
 
 
 def test_changed_sectors_by_the_kit(url: str, newer: UpdateImage):
