@@ -9,7 +9,7 @@ import slot
 import watchdog
 import web
 import wifi
-from esp32 import NVS, Partition
+from esp32 import Partition
 from seldom import load
 
 PORT, TLS_PORT = 80, 443
@@ -58,18 +58,14 @@ async def start(chosen):
 
 # Without a good certificate nothing but GET /info is answered: what HTTPS protects does not go by plain HTTP instead.
 def _start_tls(is_trial):
-    context, port = None, 443
+    tls = load("tls_server").TlsServer(web.app)
     try:
-        context = load("certificate").context()
-        port = NVS("kit").get_i32("https_port")  # of a virtual board
-    except OSError as error:
-        if context is None:
-            if is_trial:
-                raise
-            print(f"HTTPS does not work: {error}. Run board.install(certificate=…) over USB.")
-    tls = load("tls_server").TlsServer(web.app, context, port)
-    if context:
+        tls.context = load("certificate").context()
         tls.serving = asyncio.create_task(tls.run(TLS_PORT))
+    except OSError as error:
+        if is_trial:
+            raise
+        print(f"HTTPS does not work: {error}. Run board.install(certificate=…) over USB.")
 
 
 async def _answers():

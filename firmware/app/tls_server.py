@@ -11,6 +11,7 @@ import socket
 import time
 
 import server
+import settings
 import wifi
 from client import Client
 from errors import HttpError
@@ -19,43 +20,36 @@ from micropython import const
 _LOOK = 0.05  # seconds between two looks at who comes, who has sent, and who is late
 _RETRY = 1  # seconds until the port is opened anew, as where memory was short
 _SILENCE = const(500)  # ms for which a connection may send nothing while another one wants its place
-_IDLE = const(2_000)  # ms for which nothing may happen in a session while somebody waits for it
-_TURN = const(10_000)  # ms after which a session ends with its next answer, if somebody waits
-_PLACES, _NEWCOMERS = const(2), const(1)  # of plain HTTP
+_HURRY = const(3)  # seconds for which a session may do nothing, if somebody waits for it
+_TURN = const(10_000)  # ms after which it ends with its next answer then
 
 
 class TlsServer:
-    """Serves what `app`, the plain server, does; `context` has certificate and key, and is None where they are bad.
+    """Serves what `app`, the plain server, does. `context` has certificate and key; without a good one it is None."""
 
-    `port` is that of HTTPS as clients see it.
-    """
+    context = None
 
-    def __init__(self, app, context, port):
-        self.context = context
-        self._app, self._port = app, port
-        self._client = None  # of the session
-        self._task = None
-        self._is_busy = False  # there is a session, or its end
-        self._began = self._moved = self._until = 0
+    def __init__(self, app):
+        self._app = app
+        self._client = self._task = None  # of the session
+        self._began = self._until = 0
         self._waiting = None  # a plain connection
-        self._since = 0
-        self._has_sent = False
-        app.places, app.newcomers, app.tls = _PLACES, _NEWCOMERS, self
+        self._since = 0  # None: it has sent something
+        app.places, app.newcomers, app.tls = 2, 1, self
 
     async def run(self, port):
         """Serve until cancelled."""
         while True:
-            listener = socket.socket()
+            listener, poll = socket.socket(), select.poll()
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(socket.getaddrinfo("0.0.0.0", port)[0][-1])
                 listener.listen(server.BACKLOG)
                 listener.setblocking(False)
-                poll = select.poll()
                 poll.register(listener, select.POLLIN)
                 while True:
                     await asyncio.sleep(_LOOK)
-                    self._look(time.ticks_ms(), listener, poll)
+                    self._look(listener, poll, time.ticks_ms())
             except (OSError, MemoryError):
                 self.stop()
             finally:
@@ -68,58 +62,49 @@ class TlsServer:
             self._waiting.s.close()
             self._waiting = None
         if self._client:
-            self._client.task.cancel()
+            self._task.cancel()
 
-    def _look(self, now, listener, poll):
-        ready = [stream for stream, _ in poll.ipoll(0)]
-        if self._waiting is None:
-            if listener in ready:
-                self._accept(now, listener, poll)
-        elif not self._has_sent:
-            waited = time.ticks_diff(now, self._since)
-            if self._waiting.s in ready:
-                self._has_sent = True
-                poll.unregister(self._waiting.s)
-            elif waited > (_SILENCE if listener in ready else server.HEAD_SECONDS * 1000):
-                poll.unregister(self._waiting.s)
-                self._waiting.s.close()
-                self._waiting = None
-        elif not self._is_busy:
-            self._is_busy = True
-            self._began = now
-            self._task = asyncio.create_task(self._serve(self._waiting))
-            self._waiting = None
-        if self._client:
-            self._watch(self._client, now)
-
-    def _accept(self, now, listener, poll):
-        connection, address = listener.accept()
-        if not self._app.lets_in(address[0]):
-            return connection.close()
-        connection.setblocking(False)
-        self._waiting = asyncio.StreamReader(connection, {"peername": address})
-        self._since, self._has_sent = now, False
-        poll.register(connection, select.POLLIN)
-
-    # What happens in a session gives it time, see Client.allow.
-    def _watch(self, client, now):
-        client.look_at(now)
-        if client.until != self._until:
-            self._until, self._moved = client.until, now
-        if self._waiting is None or not self._has_sent:
+    def _look(self, listener, poll, now):
+        client, stream = self._client, self._waiting
+        has_sent = stream and self._since is None
+        if client:
+            client.is_last = has_sent and time.ticks_diff(now, self._began) > _TURN
+            if has_sent and client.is_idle and client.until != self._until:  # it has moved
+                client.allow(_HURRY)
+                self._until = client.until
+            client.look_at(now)
+        if has_sent:
+            if self._task is None:
+                self._began, self._waiting = now, None
+                self._task = asyncio.create_task(self._serve(stream, stream.s))
             return
-        if client.is_idle and time.ticks_diff(now, self._moved) > _IDLE:
-            client.task.cancel()
-        elif time.ticks_diff(now, self._began) > _TURN:
-            client.is_last = True
+        ready = [source for source, _ in poll.ipoll(0)]
+        patience = _SILENCE if listener in ready else server.HEAD_SECONDS * 1000
+        if stream:
+            if stream.s in ready:
+                poll.unregister(stream.s)
+                self._since = None
+            elif time.ticks_diff(now, self._since) > patience:
+                poll.unregister(stream.s)
+                stream.s.close()
+                self._waiting = None
+        elif listener in ready:
+            try:
+                connection, address = listener.accept()
+            except OSError:  # it has gone, or there is no socket for it
+                return
+            if self._app.lets_in(address[0]):
+                connection.setblocking(False)
+                poll.register(connection, select.POLLIN)
+                self._waiting, self._since = asyncio.StreamReader(connection, {"peername": address}), now
+            else:
+                connection.close()
 
     # Handshake and head have the time of a head together.
-    async def _serve(self, stream):
-        connection = stream.s
+    async def _serve(self, stream, connection):
         try:
             stream.s = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._client = Client(stream, True)
-            self._moved = time.ticks_ms()
             await self._app.serve(self._client)
         except server.GONE:  # ENOMEM of wrap_socket, too
             pass
@@ -129,19 +114,21 @@ class TlsServer:
             self._client = None
             await stream.wait_closed()
             connection.close()  # what TLS leaves open where the handshake fails (extmod/modtls_mbedtls.c)
-            self._is_busy = False
+            self._task = None
 
     def redirect(self, request):
         """Return the answer to a plain request, None for GET /info. Raises HttpError where a secret may be in it."""
         headers = request.headers
         is_bare = request.method in ("GET", "HEAD") and not request.client.left
         if not is_bare or "authorization" in headers or "x-device" in headers:
-            advice = "Use its address that begins with https, and change what you have sent: others could read it."
+            advice = "Use its https address. What came may have been read: change it."
             raise HttpError(403, "HTTPS_REQUIRED", "This board takes that by HTTPS only.", advice)
         if request.path == "/info":
             return None
         host = headers.get("host") or wifi.ip()
-        if ":" in host and not host.endswith("]"):
-            host = host.rpartition(":")[0]
-        port = "" if self._port == 443 else f":{self._port}"
-        return "", 308, {"Location": f"https://{host}{port}{request.path}"}
+        if not host.endswith("]"):
+            host = host.split(":")[0]
+        port = settings.blob("https_port")  # of a virtual board
+        if port:
+            host += ":" + port.decode()
+        return "", 308, {"Location": f"https://{host}{request.path}"}

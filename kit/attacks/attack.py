@@ -12,6 +12,7 @@ from kit.board.board import Board
 from kit.errors import BoardError, KitError
 from kit.ota.answer import one_line
 from kit.ota.exchange import Answer
+from kit.ota.pins import pin_for
 from kit.ota.web import Web, web_address
 from kit.shown import Table, html_table
 
@@ -78,7 +79,7 @@ def target(board: Board | str, confirm: bool) -> Web:
         raise BoardError(f"Nobody here knows the name {url.hostname!r}.", "Use the IP address of the board.") from None
     if not any(ip_address(ip) in ip_network(network) for network in NETWORKS):
         raise KitError(f"{url.hostname} is in no private network.", "Attack boards of your own, in your own network.")
-    return Web(f"{url.scheme}://{ip}:{port}")
+    return Web(f"{url.scheme}://{ip}:{port}", pin_for(url.geturl()))
 
 
 def came_back(answer: Answer) -> str:

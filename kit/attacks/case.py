@@ -1,8 +1,10 @@
 """A board under audit: what the cable reads of it, and two who speak with it, a stranger and its owner."""
 
 import json
+import re
 from contextlib import suppress
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from kit.attacks.attack import target
 from kit.board.board import Board
@@ -38,7 +40,9 @@ class Case:
     """
 
     def __init__(self, board: Board) -> None:
-        self.board = board
+        self.board, self.plain = board, ""
+        with suppress(KitError):  # settings that wait for a login do not outlive a restart without one
+            login(target(board, True), serving(board), board.is_virtual)
         self.flash = _read_flash(board, serving(board))  # it restarts: nobody is locked out any more
         self.info = serving(board)
         self.stranger, self.owner = target(board, True), target(board, True)
@@ -52,6 +56,13 @@ class Case:
             answer = self.log_in(DEFAULT_PASSWORD)
             self.password = DEFAULT_PASSWORD if answer.is_ok else ""
             self.owner.token = json.loads(answer.body)["token"] if answer.is_ok else None
+
+    def restart(self) -> None:
+        """Restart the board, and take from what it prints where its port 80 is reached: `plain`."""
+        log = self.board.reset()
+        serving(self.board)
+        url, virtual = self.board.url, re.search(r"port 80 is reached at (http://\S+)", log)
+        self.plain = virtual[1] if virtual else f"http://{urlsplit(url).hostname}" if url.startswith("https:") else url
 
     def log_in(self, password: str, mark: str = "") -> Answer:
         """Show a password, as a stranger or with the mark of a device."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from kit.attacks.attack import Attack, Step, came_back, target
 from kit.board.board import Board
-from kit.errors import BoardError, KitError
+from kit.errors import BoardError, KitError, interruptible
 from kit.ota.exchange import CONNECT
 
 # How a request begins that never ends ("slow loris"); over TLS a record that says it has 512 bytes
@@ -17,6 +17,7 @@ NOTHING = "nothing"
 TRIES = 3  # of the honest request: a browser asks again too
 
 
+@interruptible
 def exhaust(board: Board | str, connections: int = 20, *, confirm: bool = False) -> Attack:
     """Hold so many connections to a board, half of them silent and half with half a head, and ask it for its state.
 

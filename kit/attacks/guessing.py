@@ -4,12 +4,14 @@ import json
 
 from kit.attacks.attack import Attack, Step, came_back, target
 from kit.board.board import Board
+from kit.errors import interruptible
 from kit.ota.web import JSON
 
 # From the top of the lists of leaked passwords (SecLists, Passwords/Common-Credentials), and the tutorial's own
 PASSWORDS = ("123456", "password", "12345678", "admin123", "qwerty", "123456789", "letmein", "monkey", "abc123")
 
 
+@interruptible
 def guess(board: Board | str, *, confirm: bool = False) -> Attack:
     """Try passwords that everybody knows, as a stranger, until one is right or the board takes no more.
 

@@ -1,10 +1,11 @@
 """Updates that no board should take: older ones, and what was changed behind a signature."""
 
 import hashlib
+from urllib.parse import urlsplit
 
 from kit.attacks.attack import Attack, Step, came_back, target
 from kit.board.board import Board
-from kit.errors import ImageError, RollbackError
+from kit.errors import ImageError, RollbackError, interruptible
 from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC, layout
 from kit.image.partition import SECTOR
 from kit.image.update_image import UpdateImage
@@ -14,11 +15,13 @@ from kit.ota.login import login
 from kit.ota.upload import TAKEN, VERDICT_TIMEOUT, digest_header, image_bytes
 from kit.ota.waiting import await_confirmation
 from kit.ota.web import Web
+from kit.uploads import uploading
 
 HEADING = b"<h1>"
 CASE = 0x20  # the bit of ASCII between a capital and a small letter
 
 
+@interruptible
 def downgrade(board: Board | str, image: UpdateImage | bytes, *, confirm: bool = False) -> Attack:
     """Send an older version with the owner's login, first as it is and then with force=1; if it is taken, it runs.
 
@@ -32,6 +35,7 @@ def downgrade(board: Board | str, image: UpdateImage | bytes, *, confirm: bool =
     return Attack("Downgrade", tuple(steps), steps[-1].answer.startswith("200"))
 
 
+@interruptible
 def tamper(board: Board | str, image: UpdateImage | bytes, *, confirm: bool = False) -> Attack:
     """Turn one bit of a signed application, make its own digest right again, and send it with the owner's login.
 
@@ -68,12 +72,13 @@ def _logged_in(board: Board | str, confirm: bool) -> Web:
 
 def _sent(web: Web, data: bytes, path: str, tried: str) -> Step:
     """Send an image, and wait for a version that was taken to be confirmed."""
-    answer = web.request("POST", path, body=data, headers=digest_header(data, None), seconds=VERDICT_TIMEOUT)
-    if not answer.is_ok:
-        return Step(tried, came_back(answer))
-    taken = read(answer, TAKEN)
-    try:
-        await_confirmation(web, taken["version"], taken["slot"])
-    except RollbackError as error:
-        return Step(tried, f"taken, and given up: {error.cause}")
+    with uploading(web.url, urlsplit(web.url).hostname):
+        answer = web.request("POST", path, body=data, headers=digest_header(data, None), seconds=VERDICT_TIMEOUT)
+        if not answer.is_ok:
+            return Step(tried, came_back(answer))
+        taken = read(answer, TAKEN)
+        try:
+            await_confirmation(web, taken["version"], taken["slot"])
+        except RollbackError as error:
+            return Step(tried, f"taken, and given up: {error.cause}")
     return Step(tried, f"{came_back(answer)}: version {taken['version']} runs")

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from kit.attacks.attack import Attack, Step, came_back, target
 from kit.board.board import Board
+from kit.errors import interruptible
 from kit.ota.info import read_info
 from kit.ota.login import login
 from kit.ota.web import web_address
@@ -81,6 +82,7 @@ def foreign_page(board: Board | str, *, confirm: bool = False) -> ForeignPage:
     return ForeignPage(web_address(getattr(board, "url", board)))
 
 
+@interruptible
 def forge_request(board: Board | str, *, confirm: bool = False) -> Attack:
     """Ask for a restart as the browser of somebody who is logged in does, once a page of another origin has it do so.
 

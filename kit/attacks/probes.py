@@ -7,8 +7,8 @@ import socket
 import struct
 from urllib.parse import urlsplit
 
-from kit.attacks.attack import came_back
-from kit.attacks.case import Case, serving
+from kit.attacks.attack import came_back, target
+from kit.attacks.case import Case
 from kit.attacks.origin import ORIGIN
 from kit.board.board import Board
 from kit.board.installation import DEFAULT_PASSWORD, SALT_SIZE
@@ -39,17 +39,12 @@ def find_out(board: Board) -> dict[str, Finding]:
         try:
             found[probe.__name__] = probe(case)
         except KitError as error:
-            found[probe.__name__] = Finding(OPEN, f"not found out: {error.cause}")
+            found[probe.__name__] = Finding(OPEN, f"not found out: {error.cause.rpartition(': ')[2]}")
     return found
 
 
 def default_password(case: Case) -> Finding:
     return _refused(case.log_in(DEFAULT_PASSWORD), "401", f"POST /login with {DEFAULT_PASSWORD}")
-
-
-def https(case: Case) -> Finding:
-    answer = case.log_in("")  # no guess
-    return Finding(OPEN, f"a password in plain HTTP is read: {came_back(answer)}")
 
 
 def token(case: Case) -> Finding:
@@ -98,7 +93,7 @@ def hashed(case: Case) -> Finding:
 
 
 def stored(case: Case) -> Finding:
-    names = _secrets_in(case.flash.nvs, case)
+    names = _secrets_in(case.flash.nvs, case, *["token key"] * (b"token_key" in case.flash.nvs))
     return _finding(not names, f"NVS by cable: {names or 'no secret'} in clear")
 
 
@@ -106,21 +101,6 @@ def hardcoded(case: Case) -> Finding:
     names = _secrets_in(case.flash.application, case)
     default = f", but for {DEFAULT_PASSWORD}" if DEFAULT_PASSWORD.encode() in case.flash.application else ""
     return _finding(not names, f"the application by cable: {names or 'no secret'} in it{default}")
-
-
-def allow(case: Case) -> Finding:
-    url = urlsplit(case.stranger.url)
-    if not url.hostname.startswith("127."):
-        return Finding(OPEN, "not found out: ask it from another address, which should get no answer")
-    try:
-        with socket.create_connection((url.hostname, url.port), CONNECT, (OTHER, 0)) as line:
-            line.sendall(b"GET /info HTTP/1.0\r\n\r\n")
-            is_answered = bool(line.recv(1))
-    except ConnectionError:
-        is_answered = False
-    except OSError:
-        return Finding(OPEN, f"not found out: this computer does not know {OTHER} as its own")
-    return _finding(not is_answered, f"GET /info from {OTHER}: {'an' if is_answered else 'no'} answer")
 
 
 def pull(case: Case) -> Finding:
@@ -156,14 +136,38 @@ def watch(case: Case) -> Finding:
 
 
 def restarted(case: Case) -> Finding:
-    case.board.reset()
-    serving(case.board)
+    case.restart()
     return _refused(case.owner.request("GET", "/config"), "401", "the same token after a restart")
 
 
+def https(case: Case) -> Finding:
+    body = json.dumps({"password": ""}).encode()  # no guess
+    answer = target(case.plain, True).request("POST", "/login", body=body, headers=JSON)
+    plain = _refused(answer, "HTTPS_REQUIRED", "POST /login by plain HTTP")
+    if plain.state == OPEN or not case.stranger.url.startswith("https:"):
+        return Finding(OPEN, plain.tried)
+    secure = case.stranger.request("GET", "/info")
+    return _finding(secure.is_ok, f"{plain.tried}; GET /info by TLS, certificate known: {secure.status}")
+
+
+def allow(case: Case) -> Finding:
+    url = urlsplit(target(case.plain, True).url)
+    if not url.hostname.startswith("127."):
+        return Finding(OPEN, "not found out: ask it from another address, which should get no answer")
+    try:
+        with socket.create_connection((url.hostname, url.port), CONNECT, (OTHER, 0)) as line:
+            line.sendall(b"GET /info HTTP/1.0\r\n\r\n")
+            is_answered = bool(line.recv(1))
+    except ConnectionError:
+        is_answered = False
+    except OSError:
+        return Finding(OPEN, f"not found out: this computer does not know {OTHER} as its own")
+    return _finding(not is_answered, f"GET /info from {OTHER}: {'an' if is_answered else 'no'} answer")
+
+
 # Guesses lock strangers out, which the log then tells, and the restart lets them in again.
-PROBES = (default_password, https, token, configuration, origin, signature, version, change, page, hashed, stored)
-PROBES += (hardcoded, allow, pull, guesses, log, watch, restarted)
+PROBES = (default_password, token, configuration, origin, signature, version, change, page, hashed, stored, hardcoded)
+PROBES += (pull, guesses, log, watch, restarted, https, allow)
 
 
 def _finding(is_met: bool, tried: str) -> Finding:
@@ -175,11 +179,11 @@ def _refused(answer: Answer, name: str, tried: str) -> Finding:
     return _finding(name in came_back(answer).split(), f"{tried}: {came_back(answer)}")
 
 
-def _secrets_in(data: bytes, case: Case) -> str:
-    """Return which of the board's secrets stand in what the cable has read."""
+def _secrets_in(data: bytes, case: Case, *others: str) -> str:
+    """Return which of the board's secrets stand in what the cable has read, the others among them."""
     known = {"OTA password": case.password, "Wi-Fi password": case.wifi_password}
     names = [name for name, value in known.items() if value and value.encode() in data]
-    return " and ".join([*names, *["private key"] * any(key in data for key in KEYS)])
+    return ", ".join([*names, *["private key"] * any(key in data for key in KEYS), *others])
 
 
 def _log(case: Case) -> str:

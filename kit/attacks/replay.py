@@ -3,9 +3,10 @@
 from kit.attacks.attack import Attack, Step, came_back, target
 from kit.attacks.sniffer import Capture
 from kit.board.board import Board
-from kit.errors import KitError
+from kit.errors import KitError, interruptible
 
 
+@interruptible
 def replay(board: Board | str, capture: Capture, *, confirm: bool = False) -> Attack:
     """Ask for the settings of a board with the last token that a sniffer has seen.
 

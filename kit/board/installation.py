@@ -75,11 +75,6 @@ except OSError:
 nvs.set_blob("cert%d" % (3 - old), {blob!r})
 nvs.set_i32("cert", 3 - old)
 nvs.commit()
-try:
-    nvs.erase_key("cert%d" % old)
-    nvs.commit()
-except OSError:
-    pass
 """
 # The names of the board: that which it has from the start, and that in its settings.
 HOSTNAMES = """

@@ -67,7 +67,7 @@ class Runtime:
     def _keep_port(self) -> None:
         """Tell a board with a certificate, which leads clients from port 80 to 443, where they find that."""
         with contextlib.suppress(BoardOSError):  # there is no certificate
-            self._keep(lambda nvs: nvs.get_i32("cert") and nvs.set_i32("https_port", self._chip.https))
+            self._keep(lambda nvs: nvs.get_i32("cert") and nvs.set_blob("https_port", str(self._chip.https).encode()))
 
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""

@@ -77,7 +77,7 @@ def serve(port, *options):
     if values["https"]:
         nvs.set_blob("set1", b'{"https": true}')
         nvs.set_i32("config", 8)  # the first set, confirmed
-        nvs.set_i32("https_port", values["https"])
+        nvs.set_blob("https_port", str(values["https"]).encode())
     nvs.commit()
     self_test = main._self_test  # it is forgotten otherwise, as the rest of what is seldom needed
     self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
