@@ -1,23 +1,17 @@
-"""Who may ask: tokens that stand for the OTA password for five minutes, and the password itself by HTTP Basic.
-
-A token is `admin.<second>.<start>.<HMAC>`: the second of clock.py in which it was made, the random number of this
-start, and the HMAC-SHA-256 of all that, as a JWT has it. So the board keeps none, and a restart ends them.
-"""
+"""Who may ask: tokens that stand for the OTA password for five minutes, and the password itself by HTTP Basic."""
 
 import binascii
 
 import boot_files
-import clock
 import machine
 import settings
-from hmac256 import digest, is_same
 from seldom import load
 
 LIFETIME = 300  # seconds of a token
 
 _id = binascii.hexlify(machine.unique_id()).decode()[-6:]  # boards on one host would take each other's cookies away
 COOKIES = ("token", f"token-{_id}", f"device-{_id}")
-secret = None  # key of the tokens and random number of this start, once somebody has logged in: see password.py
+secret = None  # key of the tokens and random number of this start, once somebody has logged in: see tokens.py
 failures = {}  # see guesses.py
 greet = bool  # called when somebody has shown who may ask; that does nothing, unless trial.py waits for it
 
@@ -26,38 +20,9 @@ def is_password_set():
     return settings.blob("password") is not None
 
 
-def new_token():
-    """Return a token."""
-    return sign(stamp())
-
-
-def stamp():
-    """Return what stands before the HMAC of a token that is made now."""
-    return f"admin.{clock.seconds()}.{secret[1]}"
-
-
-def sign(text):
-    """Return a text with its HMAC behind it."""
-    return text + "." + digits(digest(secret[0], text.encode()))
-
-
-def digits(data):
-    """Return bytes as base64url (RFC 4648, 5) without padding."""
-    return binascii.b2a_base64(data).decode().strip("=\n").replace("+", "-").replace("/", "_")
-
-
 def is_token(token):
     """Tell whether a token was made here since the board has started, and is not over."""
-    text = token.rpartition(".")[0]
-    if not secret or not is_same(sign(text).encode(), token.encode()):
-        return False
-    return load("jwt").is_good(text) if text.count(".") == 1 else is_stamp(text)
-
-
-def is_stamp(text):
-    """Tell whether `stamp` has returned this text in the last five minutes."""
-    user, second, start = text.split(".")
-    return user == "admin" and start == secret[1] and 0 <= clock.seconds() - int(second) < LIFETIME
+    return bool(secret and token) and load("tokens").is_good(token)
 
 
 def token_of(request):

@@ -1,6 +1,5 @@
 """The OTA password. Loaded when somebody shows one."""
 
-import binascii
 import hashlib
 import os
 
@@ -11,11 +10,11 @@ from errors import HttpError
 from hmac256 import is_same
 from micropython import const
 from plain import is_plain
+from seldom import load
 
 _SHORTEST, _LONGEST = const(8), const(64)  # characters
 _ROUNDS = const(1000)  # of SHA-256; kit.settings.hash_password does the same
 _SALT = const(16)  # bytes, in front of the digest
-_KEY, _START = const(32), const(8)  # bytes: of the tokens' key, and of the random number that is another at each start
 _YEAR = const(31_536_000)  # seconds
 _DEFAULT = const(b"admin123")  # the tutorial's. It logs in where none was set, but updates nothing
 
@@ -64,19 +63,7 @@ def change(password):
         raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
     settings.store("password", salt + digest(password, salt))
-    take_key(True)
-
-
-def take_key(is_new=False):
-    """Have tokens signed with the board's key, a new one where there is none; those from before come to an end."""
-    key = settings.blob("token_key")
-    if is_new or not key:
-        key = os.urandom(_KEY)  # with Wi-Fi on, as it is by now, it is random: esp_random of ESP-IDF
-        try:
-            settings.store("token_key", key)
-        except OSError:
-            pass  # NVS is full: a key in memory does until the next restart
-    auth.secret = key, binascii.hexlify(os.urandom(_START)).decode()
+    load("tokens").take_key(True)
 
 
 def cookies(token, mark, is_tls):

@@ -91,7 +91,7 @@ class TlsServer:
         elif listener in ready:
             try:
                 connection, address = listener.accept()
-            except OSError:  # who came is gone again, as the self-test is
+            except OSError:  # it has gone, or there is no socket for it
                 return
             if self._app.lets_in(address[0]):
                 connection.setblocking(False)

@@ -27,7 +27,7 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields jwt led multipart networks page password rollback sectors signature tls_server "
+_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server tokens "
 for _name in (_seldom + "trial updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
@@ -109,9 +109,7 @@ async def login(request):
     asked = await request.fields()
     password = load("password")
     mark = password.check(asked.get("password"), request)
-    if not auth.secret:
-        password.take_key()
-    token = load("jwt").make() if asked.get("type") == "jwt" else auth.new_token()
+    token = load("tokens").make(asked.get("type") == "jwt")
     boot_files.log("LOGIN_SUCCESS", request.client.address)
     auth.greet()
     headers = {"Set-Cookie": password.cookies(token, mark, request.client.is_tls)}

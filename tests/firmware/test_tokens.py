@@ -9,14 +9,14 @@ from pathlib import Path
 import jwt
 import pytest
 
-BODY = (Path(__file__).parent / "bodies/tokens.py").read_text()
+BODY = (Path(__file__).parent / "bodies/jwts.py").read_text()
 PASSWORD = "a password of our own"
 CLAIMS = {"sub": "admin", "iss": "esp32-ota-0110"}
 
 
 @pytest.mark.parametrize("function", re.findall(r"^def (test_\w+)\(\)", BODY, re.M))
 def test_tokens(function: str, interpreter, make_flash: Callable[..., Path]) -> None:
-    done = interpreter.run("tokens", function, make_flash())
+    done = interpreter.run("jwts", function, make_flash())
     assert done.code == 0, done.output
 
 
@@ -24,7 +24,7 @@ def test_tokens(function: str, interpreter, make_flash: Callable[..., Path]) -> 
 def key(board, interpreter) -> bytes:
     """The board's own."""
     board.log_in(PASSWORD)
-    done = interpreter.run("tokens", "show_key", board.flash)
+    done = interpreter.run("jwts", "show_key", board.flash)
     return bytes.fromhex(done.output.split()[1])
 
 

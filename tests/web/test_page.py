@@ -23,6 +23,8 @@ from kit.board.board import Board
 from kit.image.application import new_app
 from kit.image.standin import image_set
 from kit.image.update_image import UpdateImage, build
+from kit.ota.client import OtaClient
+from kit.security.certificate import new_certificate
 from kit.settings import DEMO
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +304,31 @@ def test_lock_out(page: Page, board: Virtual):
     page.save("locked-out")
     page.open(board, "/update")
     assert page.said() == "This needs a login."
+
+
+def test_update_over_https(page: Page, board: Virtual, good: Path):
+    """All over one connection: the bar shows what was sent, as nobody can ask the board meanwhile."""
+    cable = Board(board.serial, control=board.control)
+    cable.install(certificate=new_certificate("board", "127.0.0.1"))
+    plain = OtaClient(cable.url)
+    plain.login()
+    plain.configure(https=True)
+    cable.reset()
+    page.open(board)  # port 80 leads to the other one
+    page.find("#password").send_keys(DEMO.password, Keys.ENTER)
+    page.wait_until(lambda: page.driver.current_url == f"{cable.url}/update")
+    page.choose(good)
+    page.js(NOTE)
+    size = good.stat().st_size
+    page.slow_down(size / 20)
+    page.find("#send").click()
+    page.wait_until(lambda: page.find("#phase").text == "Sending" and page.bar()[0] > 0)
+    assert page.find("#written").text.endswith(" kB sent")
+    page.save("sending")
+    page.slow_down()
+    page.wait_for(CONFIRMED)
+    assert ["Version 1.1.0 is in ota_1.", "Restart", "Restarting", size] in page.js("return states")
+    assert page.driver.current_url == f"{cable.url}/update"
 
 
 def test_update(page: Page, board: Virtual, good: Path):

@@ -25,15 +25,18 @@ const isRunning = (progress) => progress?.ok && progress.phase !== "idle";
 // Null where no answer of the board comes, as is normal while it restarts; a proxy then answers by itself.
 async function ask(path, options = { signal: AbortSignal.timeout(ANSWER) }) {
   try {
-    const response = await fetch(path, options);
-    const text = await response.text();
-    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
-    const { ok, status } = response;
-    if (status >= 500 && !isJson) return null;
-    return { ...(isJson ? JSON.parse(text) : { message: text }), ok, status, at: Date.now() / 1000 };
+    return await read(await fetch(path, options));
   } catch {
     return null;
   }
+}
+
+async function read(response) {
+  const text = await response.text();
+  const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+  const { ok, status } = response;
+  if (status >= 500 && !isJson) return null;
+  return { ...(isJson ? JSON.parse(text) : { message: text }), ok, status, at: Date.now() / 1000 };
 }
 
 function setText(element, text) {
@@ -51,13 +54,15 @@ function say(kind, cause, advice = "", link = "") {
   $("said").scrollIntoView({ block: "nearest" });
 }
 
-// What the board has written, never what this browser has sent.
-function draw({ phase, written, size }) {
+// What the board has written, not what this browser has sent, unless the board cannot tell.
+function draw({ phase, written, size, isSent = false }) {
   $("run").hidden = false;
   $("bar").max = size || 1;
   $("bar").value = written;
-  setText($("phase"), PHASES[phase]);
-  setText($("written"), `${size ? Math.floor((100 * written) / size) : 0} % of ${Math.ceil(size / 1000)} kB`);
+  setText($("phase"), isSent ? "Sending" : PHASES[phase]);
+  const share = `${size ? Math.floor((100 * written) / size) : 0} % of ${Math.ceil(size / 1000)} kB`;
+  setText($("written"), isSent ? `${share} sent` : share);
+  $("bar").ariaLabel = isSent ? "Sent to the board" : "Written to the board";
   const current = Object.keys(PHASES).indexOf(phase);
   [...$("steps").children].forEach((step, index) => {
     if (index === current) step.setAttribute("aria-current", "step");
@@ -299,9 +304,10 @@ async function upload() {
 async function send(file, before) {
   const whole = { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file };
   const part = await changed(file);
-  let answer = await bring(part ?? whole);
+  const alone = before.https && file.size;
+  let answer = await bring(part ?? whole, alone);
   // The slot is not what it was, or a proxy knows no PATCH.
-  if (part && [405, 412, 501].includes(answer?.status)) answer = await bring(whole);
+  if (part && [405, 412, 501].includes(answer?.status)) answer = await bring(whole, alone);
   if (answer && !answer.ok) return refused(answer);
   if (answer) {
     draw({ phase: "restart", written: answer.bytes, size: file.size });
@@ -311,14 +317,40 @@ async function send(file, before) {
 }
 
 // The board's answer to an upload, null where the connection broke off.
-async function bring({ text = "", ...request }) {
+async function bring({ text = "", ...request }, alone) {
   setText($("travels"), text);
   const giveUp = new AbortController();
   isSending = true;
   const path = $("force").checked ? "update?force=1" : "update";
-  const answer = await watch(ask(path, { ...request, signal: giveUp.signal }), giveUp);
+  const answer = alone
+    ? await bringAlone(path, request, alone)
+    : await watch(ask(path, { ...request, signal: giveUp.signal }), giveUp);
   isSending = false;
   return answer;
+}
+
+// Over the board's own HTTPS, which has memory for one connection: nobody can ask for its progress meanwhile.
+function bringAlone(path, { method, headers, body }, size) {
+  const request = new XMLHttpRequest();
+  let silence;
+  const hear = ({ loaded, total }) => {
+    clearTimeout(silence);
+    silence = setTimeout(() => request.abort(), SILENCE);
+    draw({ phase: loaded < total ? "write" : "verify", written: (loaded / total) * size, size, isSent: loaded < total });
+  };
+  return new Promise((done) => {
+    request.upload.onprogress = hear;
+    request.onloadend = () => {
+      clearTimeout(silence);
+      const { status, response } = request; // the status is 0 where the connection broke off
+      const headers = { "Content-Type": request.getResponseHeader("Content-Type") };
+      done(status ? read(new Response(response, { status, headers })).catch(() => null) : null);
+    };
+    request.open(method, path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    hear({ loaded: 0, total: 1 });
+    request.send(body);
+  });
 }
 
 function refused({ status, message, advice }) {
