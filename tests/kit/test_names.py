@@ -12,7 +12,7 @@ from jupyter_client.manager import start_new_kernel
 import kit
 
 VERBS = ["audit", "base_image", "build", "check", "compare_schemes", "connect", "find", "lessons", "new_app"]
-VERBS += ["new_key", "preflight", "read_function", "resume", "set_constant"]
+VERBS += ["new_certificate", "new_key", "preflight", "read_function", "resume", "set_constant"]
 NOUNS = ["AppImage", "Board", "KitError", "OtaClient", "PartitionTable", "attacks", "faults"]
 BOARD = ["address", "console", "erase", "files", "flash", "install", "is_virtual", "listening", "otadata"]
 BOARD += ["partitions", "pins", "press", "read", "ready", "repl", "reset", "url"]
