@@ -27,7 +27,7 @@ RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
 PASSWORD = "a password of our own"
 LINE = 1088  # bytes of heap: the largest object of a client's, 1 kB received and not read (firmware/app/client.py)
-HEAP = 65_200  # bytes in the 64-bit words of this computer, which are twice those of a chip
+HEAP = 68_200  # bytes in the 64-bit words of this computer, which are twice those of a chip
 CHIP = SimpleNamespace(is_virtual=False)
 
 
@@ -97,11 +97,11 @@ def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: Ba
     assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
 
 
-@pytest.mark.parametrize(("compiled", "least"), [(True, 3), (False, 0)], ids=["mpy", "py"])
+@pytest.mark.parametrize(("compiled", "least"), [(True, 3), (False, 1)], ids=["mpy", "py"])
 def test_room(release: BaseImage, compiled: bool, least: int, record_property: Callable[[str, object], None]) -> None:
-    """Sectors behind the application on the release: a chip gets .mpy, and a signature takes one of them.
+    """Sectors behind the application on the release, of which a signature takes one.
 
-    Only a virtual board that is given a real interpreter gets .py on it, which leaves none for a signature.
+    A chip gets .mpy; only a virtual board that is given a real interpreter gets .py on it.
     """
     slot = MICROPYTHON_OTA.slots[0].size
     start = -(-RELEASE_SIZE // SECTOR) * SECTOR + SECTOR
