@@ -7,6 +7,7 @@ new one. The blob in use is never replaced, as ESP-IDF can lose it then.
 import binascii
 import hashlib
 
+import boot_files
 import settings
 import tls
 from errors import HttpError
@@ -56,8 +57,11 @@ def pin():
     return ":".join([digest[at : at + 2] for at in range(0, 64, 2)])
 
 
-def put(asked):
-    """Store what came as JSON. Raises HttpError, and then nothing has changed."""
+async def put(request):
+    """Store what comes as JSON, and return the answer. Raises HttpError, and then nothing has changed."""
+    if not request.client.is_tls:
+        raise HttpError(403, "HTTPS_REQUIRED", "No key comes by plain HTTP.", "Use board.install(certificate=…).")
+    asked = await request.fields(only_json=True)
     try:
         pair = [binascii.a2b_base64(asked[name]) for name in ("certificate", "key")]
         context(pair)
@@ -75,3 +79,5 @@ def put(asked):
         nvs.commit()
     except OSError:
         raise HttpError(500, "NOT_STORED", "The flash does not take them.", "Restart the board, and try again.")
+    boot_files.log("CONFIG", request.client.address, settings="certificate")
+    return {"message": "The certificate applies at the next restart."}

@@ -27,9 +27,10 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server "
-for _name in (_seldom + "tokens trial updater upload").split():
-    load(_name)  # a mistake in it ends this start, before the version is confirmed
+# A mistake in them ends this start before the version is confirmed. What HTTPS needs is loaded by then where it is on.
+_seldom = "changes fields led multipart networks page password rollback sectors signature tokens trial updater upload"
+for _name in _seldom.split():
+    load(_name)
 
 
 # An upload may bring the password itself, and its token lasts until its end.
@@ -165,11 +166,7 @@ async def configure(request):
 
 @app.on("PUT /certificate")
 async def certify(request):
-    if not request.client.is_tls:
-        raise HttpError(403, "HTTPS_REQUIRED", "No key comes by plain HTTP.", "Use board.install(certificate=…).")
-    load("certificate").put(await request.fields(only_json=True))
-    boot_files.log("CONFIG", request.client.address, settings="certificate")
-    return {"message": "The certificate applies at the next restart."}
+    return await load("certificate").put(request)
 
 
 @app.on("GET /log")

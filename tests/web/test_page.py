@@ -713,7 +713,7 @@ def test_names(page: Page, untouched: Virtual):
         ("button", "Update image, a .bin file"),
         ("button", "Update"),
         ("checkbox", "Install it although it is not newer"),
-        ("progressbar", "Written to the board"),
+        ("progressbar", "Writing"),
     }
     live = page.driver.find_elements(By.CSS_SELECTOR, "[aria-live=polite]")
     assert [element.get_attribute("id") for element in live] == ["about", "phase", "travels", "said"]

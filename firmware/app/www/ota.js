@@ -54,15 +54,14 @@ function say(kind, cause, advice = "", link = "") {
   $("said").scrollIntoView({ block: "nearest" });
 }
 
-// What the board has written, not what this browser has sent, unless the board cannot tell.
+// What the board has written; what was sent only where nobody can ask.
 function draw({ phase, written, size, isSent = false }) {
   $("run").hidden = false;
   $("bar").max = size || 1;
   $("bar").value = written;
   setText($("phase"), isSent ? "Sending" : PHASES[phase]);
-  const share = `${size ? Math.floor((100 * written) / size) : 0} % of ${Math.ceil(size / 1000)} kB`;
-  setText($("written"), isSent ? `${share} sent` : share);
-  $("bar").ariaLabel = isSent ? "Sent to the board" : "Written to the board";
+  const share = size ? Math.floor((100 * written) / size) : 0;
+  setText($("written"), `${share} % of ${Math.ceil(size / 1000)} kB${isSent ? " sent" : ""}`);
   const current = Object.keys(PHASES).indexOf(phase);
   [...$("steps").children].forEach((step, index) => {
     if (index === current) step.setAttribute("aria-current", "step");
@@ -322,33 +321,33 @@ async function bring({ text = "", ...request }, alone) {
   const giveUp = new AbortController();
   isSending = true;
   const path = $("force").checked ? "update?force=1" : "update";
-  const answer = alone
-    ? await bringAlone(path, request, alone)
-    : await watch(ask(path, { ...request, signal: giveUp.signal }), giveUp);
+  request.signal = giveUp.signal;
+  const answer = await (alone ? bringAlone(path, request, alone) : watch(ask(path, request), giveUp));
   isSending = false;
   return answer;
 }
 
-// Over the board's own HTTPS, which has memory for one connection: nobody can ask for its progress meanwhile.
+// Over its HTTPS a board has one connection: nobody can ask it meanwhile.
 function bringAlone(path, { method, headers, body }, size) {
   const request = new XMLHttpRequest();
   let silence;
   const hear = ({ loaded, total }) => {
     clearTimeout(silence);
     silence = setTimeout(() => request.abort(), SILENCE);
-    draw({ phase: loaded < total ? "write" : "verify", written: (loaded / total) * size, size, isSent: loaded < total });
+    const isSent = loaded < total;
+    draw({ phase: isSent ? "write" : "verify", written: (loaded / total) * size, size, isSent });
   };
+  request.open(method, path);
+  for (const header of Object.entries(headers)) request.setRequestHeader(...header);
+  request.upload.onprogress = hear;
+  hear({ loaded: 0, total: 1 });
   return new Promise((done) => {
-    request.upload.onprogress = hear;
     request.onloadend = () => {
       clearTimeout(silence);
-      const { status, response } = request; // the status is 0 where the connection broke off
+      const { status, response } = request; // 0: it broke off
       const headers = { "Content-Type": request.getResponseHeader("Content-Type") };
-      done(status ? read(new Response(response, { status, headers })).catch(() => null) : null);
+      done(status && read(new Response(response, { status, headers })));
     };
-    request.open(method, path);
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    hear({ loaded: 0, total: 1 });
     request.send(body);
   });
 }

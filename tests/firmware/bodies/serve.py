@@ -121,8 +121,8 @@ def serve(port, *options):
             await watch(port)
 
         health.watch = watch_in_silence
-    if values["hungry"]:
-        starve(values["hungry"])
+    if values["https"]:
+        open_https(values["hungry"])
     if values["watch"]:
         feed = main._feed_watchdog
 
@@ -150,7 +150,8 @@ class Starved:
         return self._context.wrap_socket(*arguments, **options)
 
 
-def starve(sessions):
+def open_https(hungry):
+    """Let `inside` be asked by plain HTTP, too, once HTTPS is on."""
     import main
     import web
 
@@ -158,7 +159,11 @@ def starve(sessions):
 
     def start_tls(is_trial):
         start(is_trial)
-        web.app.tls.context = Starved(web.app.tls.context, sessions)
+        tls = web.app.tls
+        redirect = tls.redirect
+        tls.redirect = lambda request: None if request.path == "/inside" else redirect(request)
+        if hungry:
+            tls.context = Starved(tls.context, hungry)
 
     main._self_test._start_tls = start_tls
 
