@@ -15,7 +15,7 @@ from seldom import load
 _FEED_SECONDS = 1  # and so often the log is written
 
 # Now, as the boot files keep more of the flash in memory while modules are loaded. They go once the board serves.
-_config, _self_test = load("config"), load("self_test")
+_config, _self_test, _signature = load("config"), load("self_test"), load("signature")
 
 
 def run():
@@ -27,9 +27,9 @@ async def _main():
     print("\n      ESP32 OTA Update System\n")
     print("Firmware Version: {}".format(web.about["version"]))
     print("Build Date: {}\n".format(web.about["build"]))
-    global _config, _self_test
-    config, self_test = _config, _self_test
-    del _config, _self_test
+    global _config, _self_test, _signature
+    config, self_test, signature = _config, _self_test, _signature
+    del _config, _self_test, _signature
     if getattr(starts, "previous", None) == getattr(starts, "DEAF", 0):
         load("guesses").take_kept()
     chosen = config.choose()
@@ -48,18 +48,18 @@ async def _main():
         await config.try_out(chosen, self_test.start)
     else:
         await self_test.start(chosen)
-    await _settle()
+    await _settle(signature)
     self_test.show_access()
     port = self_test.PORT
-    del chosen, config, self_test  # this function never ends
+    del chosen, config, self_test, signature  # this function never ends
     await asyncio.gather(health.watch(port), *tasks)
 
 
 # What a confirmed version brings to the keys that this board trusts; a board that cannot take it serves all the same.
-async def _settle():
+async def _settle(signature):
     if not slot.is_unconfirmed():
         try:
-            await load("signature").settle(web.ota.running)
+            await signature.settle(web.ota.running)
         except (OSError, MemoryError, UpdateError, slot.SlotError) as error:
             print(f"The keys that this board trusts stay as they are: {error.args[-1]}")
 

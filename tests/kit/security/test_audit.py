@@ -13,6 +13,7 @@ from kit.figures.checklist import COLORS
 from kit.ota.client import OtaClient
 from kit.ota.web import Web
 from kit.security.audit import CHECKLIST, CLAUSES, Audit, Finding, Row
+from kit.security.keys import Key
 from kit.settings import DEMO
 
 SECRETS = (DEMO.password, DEMO.wifi_password)
@@ -49,7 +50,7 @@ def test_a_board_of_lesson_02(board: Board):
     assert tried(audit, "box 1") == "POST /login with admin123: 401"
     assert tried(audit, "box 3") == "an update that nobody signed: 422 UPDATE_ERROR_ACTIVATE"
     assert tried(audit, "box 4").startswith("after 5 wrong passwords 429 LOCKED_OUT; the owner's own device: 200 OK")
-    assert tried(audit, "box 5") == "NVS by cable: Wi-Fi password in clear"
+    assert tried(audit, "box 5") == "NVS by cable: Wi-Fi password, token key in clear"
     assert tried(audit, "box 8") == "GET /info from 127.0.0.2: an answer"
     assert "the same token after a restart: 401 UNAUTHORIZED" in tried(audit, "box 7")
     assert [secret for secret in SECRETS if secret in repr(audit) + audit._repr_html_()] == []
@@ -100,6 +101,48 @@ def test_a_board_that_lets_in_only_some(board: Board):
     finally:
         board.install()
     assert tried(kit.audit(board), "box 8") == "GET /info from 127.0.0.2: an answer"
+
+
+def test_a_board_of_which_every_door_is_closed(board: Board, key: Key):
+    """What stays open then is what docs/security.md says."""
+    info = OtaClient(board.url).info()
+    certificate = kit.new_certificate(info["hostname"], info["ip"])
+    board.install(certificate=certificate, signers=[key])
+    try:
+        for setting in ({"https": True}, {"allow": ["127.0.0.1/32"]}):
+            ota = OtaClient(board.url)
+            ota.login()
+            ota.configure(**setting)
+            board.reset()
+        audit = kit.audit(board)
+        assert tried(audit, "box 2") == (
+            "POST /login by plain HTTP: 403 HTTPS_REQUIRED; GET /info by TLS, certificate known: 200"
+        )
+        assert tried(audit, "5.4-1") == "NVS by cable: Wi-Fi password, private key, token key in clear"
+        still = {number for number, state in states(audit).items() if state == "open"}
+        assert still == {"box 5", "box 9", "box 10", "5.3-1", "5.3-4…6", "5.4-1"}
+        assert OtaClient(board.url).info()["https"] is True
+    finally:
+        board.flash(kit.build("1.0.0", board=board), erase=True)
+        board.install()
+
+
+def test_a_certificate_that_is_not_known(board: Board, monkeypatch: pytest.MonkeyPatch):
+    info = OtaClient(board.url).info()
+    board.install(certificate=kit.new_certificate(info["hostname"], info["ip"]))
+    try:
+        ota = OtaClient(board.url)
+        ota.login()
+        ota.configure(https=True)
+        board.reset()
+        OtaClient(board.url).login()
+        monkeypatch.setattr("kit.attacks.attack.pin_for", lambda url: "0" * 64)
+        monkeypatch.setattr("kit.ota.waiting.CONFIRM_TIMEOUT", 1)
+        with pytest.raises(BoardError, match="served no confirmed version"):
+            kit.audit(board)
+    finally:
+        board.flash(kit.build("1.0.0", board=board), erase=True)
+        board.install()
 
 
 def test_a_board_whose_password_nobody_knows(board: Board, monkeypatch: pytest.MonkeyPatch):
@@ -155,7 +198,7 @@ def test_the_same_value_that_is_stored_in_clear_is_seen(board: Board):
         code = f'from esp32 import NVS; nvs = NVS("kit"); nvs.set_blob("note", {DEMO.password.encode()}); nvs.commit()'
         repl.exec(code)
     try:
-        assert tried(kit.audit(board), "5.4-1") == "NVS by cable: OTA password, Wi-Fi password in clear"
+        assert tried(kit.audit(board), "5.4-1") == "NVS by cable: OTA password, Wi-Fi password, token key in clear"
     finally:
         board.flash(kit.build("1.0.0", board=board), erase=True)
         board.install()
