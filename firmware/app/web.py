@@ -27,8 +27,8 @@ del _image
 _size = sum(slot.find(slot.reader(ota.running), ota.running.info()[3])[:2])  # with the application
 
 
-_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server tokens "
-for _name in (_seldom + "trial updater upload").split():
+_seldom = "certificate changes fields led multipart networks page password rollback sectors signature tls_server "
+for _name in (_seldom + "tokens trial updater upload").split():
     load(_name)  # a mistake in it ends this start, before the version is confirmed
 
 
