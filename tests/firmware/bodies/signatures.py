@@ -3,6 +3,8 @@
 
 import asyncio
 import binascii
+import hashlib
+import time
 
 import _chip
 import _nvs
@@ -306,3 +308,17 @@ def keeps_its_keys_where_nvs_is_full(path, key):
     error_of(OSError, settle)
     assert trusted() == [key]
     assert settings.blob("signers1")
+
+
+def takes_so_long(path, key):
+    """Print the milliseconds that a signature takes to be checked a hundred times."""
+    trust(key)
+    digest, last = hashlib.sha256(), b""
+    for data in patches.sectors_of(path):
+        digest.update(last)
+        last = data
+    digest, known = digest.digest(), signature.signers()
+    start = time.ticks_ms()
+    for _ in range(100):
+        signature.check(last, digest, known)
+    print("TOOK", time.ticks_diff(time.ticks_ms(), start))
