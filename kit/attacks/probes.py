@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import secrets
 import socket
 import struct
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from kit.attacks.attack import came_back, target
@@ -24,6 +26,7 @@ from kit.settings import hash_password
 MOST_GUESSES = 20
 OTHER = "127.0.0.2"  # of this computer, too: a virtual board can be asked from there
 NVS_ENTRY = 32  # bytes, at a multiple of which a value begins (nvs_page.hpp)
+SECRETS = {b"wifi_password\0": "Wi-Fi password", b"token_key\0": "token key"}  # by their keys in NVS
 HASH = SALT_SIZE + hashlib.sha256().digest_size
 KEYS = (b"PRIVATE KEY", b"\x30\x77\x02\x01\x01\x04\x20")  # how one begins in PEM, and in DER for P-256 (RFC 5915)
 
@@ -34,13 +37,16 @@ def find_out(board: Board) -> dict[str, Finding]:
     Raises:
         KitError: the board does not serve, is being updated, or is in no private network.
     """
-    case, found = Case(board), {}
-    for probe in PROBES:
-        try:
-            found[probe.__name__] = probe(case)
-        except KitError as error:
-            found[probe.__name__] = Finding(OPEN, f"not found out: {error.cause.rpartition(': ')[2]}")
-    return found
+    case = Case(board)
+    return {probe.__name__: run(probe, case) for probe in PROBES}
+
+
+def run(probe: Callable[[Case], Finding], case: Case) -> Finding:
+    """Return the finding of a probe; what could not be found out is open."""
+    try:
+        return probe(case)
+    except KitError as error:
+        return Finding(OPEN, f"not found out: {error.cause.rpartition(': ')[2]}")
 
 
 def default_password(case: Case) -> Finding:
@@ -103,13 +109,15 @@ def hashed(case: Case) -> Finding:
 
 def stored(case: Case) -> Finding:
     """Look in NVS for secrets in clear."""
-    names = _secrets_in(case.flash.nvs, case, *["token key"] * (b"token_key" in case.flash.nvs))
+    nvs = case.flash.nvs
+    kept = [name for key, name in SECRETS.items() if any(_size(nvs, at.start()) for at in re.finditer(key, nvs))]
+    names = ", ".join(dict.fromkeys([*_secrets_in(nvs, case), *kept]))
     return _finding(not names, f"NVS by cable: {names or 'no secret'} in clear")
 
 
 def hardcoded(case: Case) -> Finding:
     """Look in the application for secrets."""
-    names = _secrets_in(case.flash.application, case)
+    names = ", ".join(_secrets_in(case.flash.application, case))
     default = f", but for {DEFAULT_PASSWORD}" if DEFAULT_PASSWORD.encode() in case.flash.application else ""
     return _finding(not names, f"the application by cable: {names or 'no secret'} in it{default}")
 
@@ -197,11 +205,16 @@ def _refused(answer: Answer, name: str, tried: str) -> Finding:
     return _finding(name in came_back(answer).split(), f"{tried}: {came_back(answer)}")
 
 
-def _secrets_in(data: bytes, case: Case, *others: str) -> str:
-    """Return which of the board's secrets stand in what the cable has read, the others among them."""
+def _secrets_in(data: bytes, case: Case) -> list[str]:
+    """Return which of the board's secrets stand in what the cable has read."""
     known = {"OTA password": case.password, "Wi-Fi password": case.wifi_password}
     names = [name for name, value in known.items() if value and value.encode() in data]
-    return ", ".join([*names, *["private key"] * any(key in data for key in KEYS), *others])
+    return [*names, *["private key"] * any(key in data for key in KEYS)]
+
+
+def _size(nvs: bytes, key: int) -> int:
+    """Return the bytes of the entry of NVS whose key stands at a place (nvs_page.hpp: 16 bytes, then the size)."""
+    return int.from_bytes(nvs[key + 16 : key + 18], "little")
 
 
 def _log(case: Case) -> str:

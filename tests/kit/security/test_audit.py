@@ -146,6 +146,14 @@ def test_a_board_whose_password_nobody_knows(board: Board, monkeypatch: pytest.M
     assert "another password" not in repr(audit)
 
 
+def test_a_real_board_of_which_the_settings_know_only_the_password(board: Board, monkeypatch: pytest.MonkeyPatch):
+    """Real to the kit: it has no control side."""
+    monkeypatch.setenv("KIT_PASSWORD", DEMO.password)
+    audit, virtual = kit.audit(Board(board.address, url=board.url)), kit.audit(board)
+    assert repr(audit) == repr(virtual)
+    assert (audit.virtual, virtual.virtual) == (False, True)
+
+
 def test_a_board_that_is_locked(board: Board):
     kit.attacks.guess(board)
     assert states(kit.audit(board))["box 4"] == "met"
