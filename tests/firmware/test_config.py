@@ -87,6 +87,7 @@ def test_secrets_are_never_read_back(interpreter, make_flash, serve) -> None:
 
 
 def test_strangers(board, assert_refused) -> None:
+    board.log_in(PASSWORD)  # the first login of a board makes the key of its tokens
     before = nvs(board)
     for headers in ({}, {"Authorization": "Bearer " + "0" * 32}):
         assert_refused(board.get("/config", headers=headers), 401, "UNAUTHORIZED")

@@ -67,7 +67,7 @@ def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
     return build(version, base=base, board=CHIP)
 
 
-@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 450)), ("bare_and_old", range(1500, 3500))])
+@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 600)), ("bare_and_old", range(1500, 5000))])
 def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: BaseImage, make_flash, serve) -> None:
     """Whichever boot files the board has. `reads`: of blocks of the flash, to load everything."""
     bare = request.getfixturevalue(boot_files)

@@ -119,7 +119,7 @@ MANY = edits(
         pytest.param(new("aaa.py"), (3, 2), id="new and first"),
         pytest.param(new("zzz.py"), (4, 3), id="new and last"),
         pytest.param(new("lib/a.py"), (4, 3), id="new in a folder"),
-        pytest.param(new("data.txt", "text" * 8000), (10, 10), id="new and large"),  # 8 sectors of its own
+        pytest.param(new("data.txt", "text" * 8000), (11, 11), id="new and large"),  # 8 sectors of its own
         pytest.param(no("seldom.py"), (1, 1), id="removed"),
         pytest.param(MANY, (10, 10), id="many"),
     ],
