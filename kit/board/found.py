@@ -84,9 +84,10 @@ def find(*names: str) -> Boards:
     from kit.virtual.join import running
 
     asked = dict.fromkeys(map(_hostname, names))
-    register = {board["serial"]: board["http"] for board in running()}
-    others = (url for address, url in known_urls.items() if address not in register)
-    places = dict.fromkeys(others, "boot log") | dict.fromkeys(register.values(), "register")
+    virtual = running()
+    serials = {board.get("serial") for board in virtual}  # the register has their port 80, which answers always
+    logged = (url for address, url in known_urls.items() if address not in serials)
+    places = dict.fromkeys(logged, "boot log") | {board["http"]: "register" for board in virtual}
     places |= {web_address(url): "KIT_URL" for url in [os.environ.get("KIT_URL")] if url}
     with ThreadPoolExecutor() as pool:
         boards = list(pool.map(_look, places, places.values()))

@@ -51,6 +51,7 @@ class Chip:
     def __init__(self, settings: dict) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1")
         self.ports = {80: settings["http"], 443: settings["https"]}
+        self.on_bind: Callable[[int], None] = lambda port: None  # called with each port that a program takes
         self._held = set(settings["held"])  # pins that a button holds low
         self._on_pin: dict[int, Callable[[int], None]] = {}  # what is called with the new level
         self._name = self._told = ""

@@ -46,12 +46,10 @@ class Runtime:
         warnings.simplefilter("ignore")  # of this computer's Python; MicroPython has none
         sys.path.insert(0, str(BOARD_FOLDER))
         sys.modules.update(_chip=self._chip, _otadata=otadata)  # what the stand-ins import
-        for port, scheme in ((80, "http"), (443, "https")):
-            address = f"{scheme}://{self._chip.ip}:{self._chip.ports[port]}"
-            self._console.print(f"virtual board: port {port} is reached at {address}\n")
+        self._console.print(f"virtual board: port 80 is reached at http://{self._chip.ip}:{self._chip.http}\n")
         if self._chip.hosts:
             self._keep(lambda nvs: nvs.set_blob("hosts", ",".join(self._chip.hosts).encode()))
-        self._keep_port()
+        self._chip.on_bind = self._tell_port
         while True:
             self._begin()
             if self._boot():
@@ -64,10 +62,12 @@ class Runtime:
         put(nvs)
         nvs.commit()
 
-    def _keep_port(self) -> None:
-        """Tell a board with a certificate, which leads clients from port 80 to 443, where they find that."""
-        with contextlib.suppress(BoardOSError):  # there is no certificate
-            self._keep(lambda nvs: nvs.get_i32("cert") and nvs.set_blob("https_port", str(self._chip.https).encode()))
+    def _tell_port(self, port: int) -> None:
+        """Say where port 443 is reached, also to a board that leads clients there: see firmware/app/tls_server.py."""
+        if port == 443:
+            self._console.print(f"virtual board: port 443 is reached at https://{self._chip.ip}:{self._chip.https}\n")
+            with contextlib.suppress(BoardOSError):  # there is no NVS, or no room in it
+                self._keep(lambda nvs: nvs.set_blob("https_port", str(self._chip.https).encode()))
 
     def _begin(self) -> None:
         """Begin a life of the interpreter with nothing in it."""

@@ -92,6 +92,7 @@ class Socket(Stream):
         port = getaddrinfo(*address)[0][-1][1]
         self._call("setsockopt", host.SOL_SOCKET, host.SO_REUSEADDR, 1)
         self._call("bind", (self.chip.ip, self.chip.ports.get(port, port)))
+        self.chip.on_bind(port)
         self.is_new = False
 
     def listen(self, backlog: int = 5) -> None:
