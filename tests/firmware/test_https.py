@@ -1,5 +1,6 @@
 """HTTPS on a real MicroPython: one session at a time, and who is slow or silent keeps nobody else out."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from kit.board.installation import store_certificate
 from kit.security.certificate import Certificate, new_certificate
 
 PASSWORD = "a password of our own"
@@ -355,20 +356,22 @@ def test_an_upload_in_half_records(secure, image_file) -> None:
 # The certificate
 
 
-def test_another_one_by_https(secure, certificate: Certificate) -> None:
-    import base64
+def body(der: bytes, key: bytes) -> dict[str, str]:
+    """What PUT /certificate takes."""
+    return {"certificate": base64.b64encode(der).decode(), "key": base64.b64encode(key).decode()}
 
+
+def as_json(texts: object) -> bytes:
+    return json.dumps(texts).encode()
+
+
+def test_another_one_by_https(secure, certificate: Certificate) -> None:
     board = secure()
     other = new_certificate("esp32-ota-0110")
     mixed = new_certificate("esp32-ota-0110")
 
-    def body(der: bytes, key: bytes) -> bytes:
-        texts = {"certificate": base64.b64encode(der).decode(), "key": base64.b64encode(key).decode()}
-        return json.dumps(texts).encode()
-
-    rsa_like = ec.generate_private_key(ec.SECP384R1())
     with session(board.https) as owner:
-        assert owner.ask("PUT", "/certificate", body(other.der, other.key)).status == 401
+        assert owner.ask("PUT", "/certificate", as_json(body(other.der, other.key))).status == 401
         token = owner.log_in()
         bad = [
             body(other.der, mixed.key),
@@ -376,18 +379,27 @@ def test_another_one_by_https(secure, certificate: Certificate) -> None:
             body(b"", other.key),
             body(other.der[:-1], other.key),
             body(other.key, other.der),
-            b"{}",
-            b"[]",
-            b'{"certificate": 1, "key": 2}',
-            b'{"certificate": "%%%%", "key": "x"}',
+            {},
+            [],
+            {"certificate": 1, "key": 2},
+            {"certificate": "%%%%", "key": "x"},
         ]
         for data in bad:
-            answer = owner.ask("PUT", "/certificate", data, **token)
+            answer = owner.ask("PUT", "/certificate", as_json(data), **token)
             assert answer.status == 400, answer.data
-        assert owner.ask("PUT", "/certificate", body(other.der, other.key), **token).status == 200
-    assert rsa_like
+        assert owner.ask("PUT", "/certificate", as_json(body(other.der, other.key)), **token).status == 200
     assert other.der in board.flash.read_bytes()
     assert "Traceback" not in board.output()
+
+
+@pytest.mark.parametrize("function", ["test_over_https", "test_by_cable"])
+def test_a_power_cut_leaves_one_pair(function: str, interpreter, make_flash, tmp_path: Path) -> None:
+    made = [new_certificate("esp32-ota-0110") for _ in range(3)]
+    path = tmp_path / "certificates.json"
+    path.write_text(json.dumps([body(one.der, one.key) | {"code": store_certificate(one)} for one in made]))
+    done = interpreter.run("certificates", function, make_flash(), path)
+    assert done.code == 0, done.output
+    assert done.output.endswith("PASSED\n")
 
 
 def test_no_certificate_comes_by_plain_http(interpreter, make_flash, serve, assert_refused) -> None:
@@ -414,12 +426,12 @@ def test_https_with_a_certificate(interpreter, make_flash, serve, pair: Path) ->
     assert board.get("/config", headers=board.bearer).json()["https"] is True
 
 
-@pytest.mark.parametrize("missing", ["", "mixed"])
+@pytest.mark.parametrize("is_there", [False, True])
 def test_a_bad_certificate_opens_nothing(
-    missing: str, compiled, make_flash, serve, certificate: Certificate, tmp_path: Path
+    is_there: bool, compiled, make_flash, serve, certificate: Certificate, tmp_path: Path
 ) -> None:
     """A confirmed board does not fall back to plain HTTP, and goes on saying who it is."""
-    given = {"pair": write_pair(tmp_path, certificate.der, new_certificate("other").key)} if missing else {}
+    given = {"pair": write_pair(tmp_path, certificate.der, new_certificate("other").key)} if is_there else {}
     board = serve(compiled, make_flash(), password=PASSWORD, https=1, **given)
     assert "HTTPS does not work: " in board.output()
     assert board.get("/info").json()["https"] is True
