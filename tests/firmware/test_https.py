@@ -450,3 +450,18 @@ def test_a_session_that_finds_no_memory_ends_alone(secure) -> None:
     assert board.get("/info").status_code == 200
     assert info(board.https)["version"] == "1.0.0"
     assert "Traceback" not in board.output()
+
+
+def test_heap(secure, compiled, make_flash, serve, record_property: Callable[[str, object], None]) -> None:
+    """What HTTPS takes of MicroPython's heap, in words of 64 bits; mbedtls takes its own from the system."""
+
+    def heap(board) -> int:
+        return min(board.get("/inside").json()["heap"] for _ in range(3))
+
+    without, board = heap(serve(compiled, make_flash(), password=PASSWORD)), secure()
+    listening = heap(board)
+    with session(board.https) as opened:
+        busy = min(json.loads(opened.ask("GET", "/inside").data)["heap"] for _ in range(3))
+    record_property("heap", [without, listening, busy])  # for benchmarks/
+    assert listening < without + 12_000
+    assert busy < listening + 3_000
