@@ -120,11 +120,12 @@ async def settle(partition):
             boot_files.log("NOT_SIGNED", slot=partition.info()[4])
             raise
     partition.readblocks(0, head, 0)
-    security = _security(head)
-    if security > _floor():
+    security, web.ota.security = _security(head), _floor()
+    if security > web.ota.security:
         nvs = NVS("kit")
         nvs.set_i32("floor", security - (security >> 31 << 32))
         nvs.commit()
+        web.ota.security = security
         print(f"Security version from now on: {security} or higher")
     if trusted:
         _trust([key for key in _named(partition) if key in keys], keys, trusted)
