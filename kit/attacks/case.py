@@ -11,17 +11,18 @@ from kit.board.board import Board
 from kit.board.cable import disturbed
 from kit.board.installation import DEFAULT_PASSWORD
 from kit.board.loader import download_mode
-from kit.errors import BoardError, KitError
+from kit.errors import BoardError, KitError, SettingsError
 from kit.image.layout import layout
 from kit.image.partition import NVS, SECTOR
 from kit.image.table import OFFSET, SIZE, PartitionTable
+from kit.ota.answer import read
 from kit.ota.devices import HEADER
 from kit.ota.exchange import Answer
 from kit.ota.info import Info
 from kit.ota.login import login
 from kit.ota.waiting import UNCONFIRMED, wait_until
 from kit.ota.web import JSON
-from kit.settings import settings
+from kit.settings import ota_password, settings
 
 
 class Flash(NamedTuple):
@@ -47,15 +48,15 @@ class Case:
         self.info = serving(board)
         self.stranger, self.owner = target(board, True), target(board, True)
         self.password = self.wifi_password = ""
-        with suppress(KitError):  # a real board, and not all is set
-            chosen = settings(board.is_virtual)
-            self.password, self.wifi_password = chosen.password, chosen.wifi_password
+        with suppress(SettingsError):  # of a real board, for which not all is set
+            self.wifi_password = settings(board.is_virtual).wifi_password
         try:
             login(self.owner, self.info, board.is_virtual)
+            self.password = ota_password(board.is_virtual)
         except KitError:
             answer = self.log_in(DEFAULT_PASSWORD)
-            self.password = DEFAULT_PASSWORD if answer.is_ok else ""
-            self.owner.token = json.loads(answer.body)["token"] if answer.is_ok else None
+            if answer.is_ok:
+                self.password, self.owner.token = DEFAULT_PASSWORD, read(answer, {"token": str})["token"]
 
     def restart(self) -> None:
         """Restart the board, and take from what it prints where its port 80 is reached: `plain`."""
@@ -79,8 +80,11 @@ def serving(board: Board) -> Info:
         is_silent = True
     if is_silent:
         board.reset()
-    is_confirmed = lambda info, seconds: bool(info) and info.get("image_state") not in UNCONFIRMED  # noqa: E731
-    return wait_until(target(board, True), "served no confirmed version", is_confirmed)[0]
+    return wait_until(target(board, True), "served no confirmed version", _is_confirmed)[0]
+
+
+def _is_confirmed(info: Info, seconds: float) -> bool:
+    return info.get("image_state", "NEW") not in UNCONFIRMED
 
 
 def _read_flash(board: Board, info: Info) -> Flash:

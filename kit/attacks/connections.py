@@ -42,7 +42,8 @@ def exhaust(board: Board | str, connections: int = 20, *, confirm: bool = False)
             tries += 1
             with suppress(BoardError):
                 answer = came_back(web.request("GET", "/info"))
-        measured = f"after {time.monotonic() - start:.1f} s, at try {tries}"
+        place = " on a virtual board" if getattr(board, "is_virtual", False) else ""
+        measured = f"after {time.monotonic() - start:.1f} s, at try {tries}{place}"
     kinds = f"{connections} connections, half of them with half a head"
     steps = Step(kinds, "held, and closed again"), Step("meanwhile an honest GET /info", answer, measured)
     return Attack("Exhaustion of connections", steps, answer == NOTHING)

@@ -47,6 +47,7 @@ class ForeignPage:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.handle_error = lambda *_: None  # a browser that hangs up
         self.url = f"http://{HOST}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="foreign page", daemon=True)
         self._thread.start()

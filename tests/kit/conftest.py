@@ -9,6 +9,7 @@ from kit.board.board import Board
 from kit.image import table
 from kit.image.app_image import DESCRIPTOR, DESCRIPTOR_MAGIC
 from kit.image.layout import make
+from kit.image.update_image import build
 from kit.security.keys import Key, new_key
 
 
@@ -64,12 +65,19 @@ def cells() -> Callable[[str], list[list[str]]]:
 
 
 @pytest.fixture
-def default_board(board: Board) -> Iterator[Board]:
-    """The tests' virtual board as long as nobody has set a password."""
-    with board.repl() as repl:
-        repl.exec('from esp32 import NVS; nvs = NVS("kit"); nvs.erase_key("password"); nvs.commit()')
+def changed_board(board: Board) -> Iterator[Board]:
+    """The tests' virtual board, of which nothing that a test changes stays."""
     yield board
+    board.flash(build("1.0.0", board=board), erase=True)
     board.install()
+
+
+@pytest.fixture
+def default_board(changed_board: Board) -> Board:
+    """The tests' virtual board as long as nobody has set a password."""
+    with changed_board.repl() as repl:
+        repl.exec('from esp32 import NVS; nvs = NVS("kit"); nvs.erase_key("password"); nvs.commit()')
+    return changed_board
 
 
 @pytest.fixture
@@ -79,8 +87,7 @@ def key(tmp_path: Path) -> Key:
 
 
 @pytest.fixture
-def strict_board(board: Board, key: Key) -> Iterator[Board]:
+def strict_board(changed_board: Board, key: Key) -> Board:
     """The tests' virtual board as long as it takes only what the key has signed."""
-    board.install(signers=[key])
-    yield board
-    board.install(signers=[])
+    changed_board.install(signers=[key])
+    return changed_board

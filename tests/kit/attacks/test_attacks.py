@@ -240,6 +240,7 @@ def test_an_honest_request_comes_through(board: Board):
         ("meanwhile an honest GET /info", "200 OK"),
     ]
     assert not attack.succeeded
+    assert " on a virtual board" in attack._repr_html_()
     assert repr(kit.attacks.exhaust(board)) == repr(attack)
 
 

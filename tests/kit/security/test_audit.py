@@ -103,46 +103,38 @@ def test_a_board_that_lets_in_only_some(board: Board):
     assert tried(kit.audit(board), "box 8") == "GET /info from 127.0.0.2: an answer"
 
 
-def test_a_board_of_which_every_door_is_closed(board: Board, key: Key):
+def test_a_board_of_which_every_door_is_closed(changed_board: Board, key: Key):
     """What stays open then is what docs/security.md says."""
-    info = OtaClient(board.url).info()
+    info = OtaClient(changed_board.url).info()
     certificate = kit.new_certificate(info["hostname"], info["ip"])
-    board.install(certificate=certificate, signers=[key])
-    try:
-        for setting in ({"https": True}, {"allow": ["127.0.0.1/32"]}):
-            ota = OtaClient(board.url)
-            ota.login()
-            ota.configure(**setting)
-            board.reset()
-        audit = kit.audit(board)
-        assert tried(audit, "box 2") == (
-            "POST /login by plain HTTP: 403 HTTPS_REQUIRED; GET /info by TLS, certificate known: 200"
-        )
-        assert tried(audit, "5.4-1") == "NVS by cable: Wi-Fi password, private key, token key in clear"
-        still = {number for number, state in states(audit).items() if state == "open"}
-        assert still == {"box 5", "box 9", "box 10", "5.3-1", "5.3-4…6", "5.4-1"}
-        assert OtaClient(board.url).info()["https"] is True
-    finally:
-        board.flash(kit.build("1.0.0", board=board), erase=True)
-        board.install()
-
-
-def test_a_certificate_that_is_not_known(board: Board, monkeypatch: pytest.MonkeyPatch):
-    info = OtaClient(board.url).info()
-    board.install(certificate=kit.new_certificate(info["hostname"], info["ip"]))
-    try:
-        ota = OtaClient(board.url)
+    changed_board.install(certificate=certificate, signers=[key])
+    for setting in ({"https": True}, {"allow": ["127.0.0.1/32"]}):
+        ota = OtaClient(changed_board.url)
         ota.login()
-        ota.configure(https=True)
-        board.reset()
-        OtaClient(board.url).login()
-        monkeypatch.setattr("kit.attacks.attack.pin_for", lambda url: "0" * 64)
-        monkeypatch.setattr("kit.ota.waiting.CONFIRM_TIMEOUT", 1)
-        with pytest.raises(BoardError, match="served no confirmed version"):
-            kit.audit(board)
-    finally:
-        board.flash(kit.build("1.0.0", board=board), erase=True)
-        board.install()
+        ota.configure(**setting)
+        changed_board.reset()
+    audit = kit.audit(changed_board)
+    assert tried(audit, "box 2") == (
+        "POST /login by plain HTTP: 403 HTTPS_REQUIRED; GET /info by TLS, certificate known: 200"
+    )
+    assert tried(audit, "5.4-1") == "NVS by cable: Wi-Fi password, private key, token key in clear"
+    still = {number for number, state in states(audit).items() if state == "open"}
+    assert still == {"box 5", "box 9", "box 10", "5.3-1", "5.3-4…6", "5.4-1"}
+    assert OtaClient(changed_board.url).info()["https"] is True
+
+
+def test_a_certificate_that_is_not_known(changed_board: Board, monkeypatch: pytest.MonkeyPatch):
+    info = OtaClient(changed_board.url).info()
+    changed_board.install(certificate=kit.new_certificate(info["hostname"], info["ip"]))
+    ota = OtaClient(changed_board.url)
+    ota.login()
+    ota.configure(https=True)
+    changed_board.reset()
+    OtaClient(changed_board.url).login()
+    monkeypatch.setattr("kit.attacks.attack.pin_for", lambda url: "0" * 64)
+    monkeypatch.setattr("kit.ota.waiting.CONFIRM_TIMEOUT", 1)
+    with pytest.raises(BoardError, match="served no confirmed version"):
+        kit.audit(changed_board)
 
 
 def test_a_board_whose_password_nobody_knows(board: Board, monkeypatch: pytest.MonkeyPatch):
@@ -152,6 +144,14 @@ def test_a_board_whose_password_nobody_knows(board: Board, monkeypatch: pytest.M
     assert tried(audit, "box 1") == "POST /login with admin123: 401"
     assert {states(audit)[number] for number in ("box 3", "box 6", "box 7", "5.1-3", "5.1-4")} == {"open"}
     assert "another password" not in repr(audit)
+
+
+def test_a_real_board_of_which_the_settings_know_only_the_password(board: Board, monkeypatch: pytest.MonkeyPatch):
+    """Real to the kit: it has no control side."""
+    monkeypatch.setenv("KIT_PASSWORD", DEMO.password)
+    audit, virtual = kit.audit(Board(board.address, url=board.url)), kit.audit(board)
+    assert repr(audit) == repr(virtual)
+    assert (audit.virtual, virtual.virtual) == (False, True)
 
 
 def test_a_board_that_is_locked(board: Board):
@@ -192,16 +192,12 @@ def test_every_probe_is_asked_for_and_has_its_row():
     assert len({number for number, *_ in CLAUSES}) == len(CLAUSES)
 
 
-def test_the_same_value_that_is_stored_in_clear_is_seen(board: Board):
+def test_the_same_value_that_is_stored_in_clear_is_seen(changed_board: Board):
     """What else stands in NVS, or in the log, counts as well as what belongs there."""
-    with board.repl() as repl:
+    with changed_board.repl() as repl:
         code = f'from esp32 import NVS; nvs = NVS("kit"); nvs.set_blob("note", {DEMO.password.encode()}); nvs.commit()'
         repl.exec(code)
-    try:
-        assert tried(kit.audit(board), "5.4-1") == "NVS by cable: OTA password, Wi-Fi password, token key in clear"
-    finally:
-        board.flash(kit.build("1.0.0", board=board), erase=True)
-        board.install()
+    assert tried(kit.audit(changed_board), "5.4-1") == "NVS by cable: OTA password, Wi-Fi password, token key in clear"
 
 
 def audit_of(*found: str) -> Audit:
