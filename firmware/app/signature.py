@@ -111,7 +111,7 @@ async def settle(partition):
     Raises UpdateError, slot.SlotError and OSError; then nothing has changed, or a part that the next start completes.
     """
     trusted, head, keys = signers(), bytearray(_SECURITY + 4), []
-    web.ota.signers = len(trusted)
+    web.ota.signers, web.ota.security = len(trusted), _floor()
     if trusted:
         print(f"Signed updates only. Trusted keys: {len(trusted)}")
         try:
@@ -120,7 +120,7 @@ async def settle(partition):
             boot_files.log("NOT_SIGNED", slot=partition.info()[4])
             raise
     partition.readblocks(0, head, 0)
-    security, web.ota.security = _security(head), _floor()
+    security = _security(head)
     if security > web.ota.security:
         nvs = NVS("kit")
         nvs.set_i32("floor", security - (security >> 31 << 32))
