@@ -25,7 +25,7 @@ class Ota:
         self.progress = {"phase": "idle", "received": 0, "written": 0, "size": 0, "error": None}
         self.token = self.address = None
         self.last = boot_files.note("last")
-        self.signers = 0  # keys that the board trusts, see signature.py
+        self.signers = self.security = 0  # keys that are trusted, least security version: see signature.py
         self.writes = 0  # updates that have begun to write to the target
         self._start = binascii.hexlify(os.urandom(4)).decode()
 

@@ -111,7 +111,7 @@ async def settle(partition):
     Raises UpdateError, slot.SlotError and OSError; then nothing has changed, or a part that the next start completes.
     """
     trusted, head, keys = signers(), bytearray(_SECURITY + 4), []
-    web.ota.signers = len(trusted)
+    web.ota.signers, web.ota.security = len(trusted), _floor()
     if trusted:
         print(f"Signed updates only. Trusted keys: {len(trusted)}")
         try:
@@ -121,10 +121,11 @@ async def settle(partition):
             raise
     partition.readblocks(0, head, 0)
     security = _security(head)
-    if security > _floor():
+    if security > web.ota.security:
         nvs = NVS("kit")
         nvs.set_i32("floor", security - (security >> 31 << 32))
         nvs.commit()
+        web.ota.security = security
         print(f"Security version from now on: {security} or higher")
     if trusted:
         _trust([key for key in _named(partition) if key in keys], keys, trusted)

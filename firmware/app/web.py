@@ -88,6 +88,7 @@ async def info(request):
         "uptime": clock.seconds(),
         "boot_files": boot_files.NUMBER,
         "signers": ota.signers,
+        "security_version": ota.security,
         "last_update": ota.last,
         "reset_cause": _CAUSES[cause - 1] if 0 < cause <= len(_CAUSES) else str(cause),
     }

@@ -49,5 +49,8 @@ def runs(board: Board, version: str | None = None) -> bool:
 
 
 def is_open(board: Board) -> bool:
-    """Tell whether a board that runs takes what nobody signed, by plain HTTP."""
-    return board.url.startswith("http:") and not OtaClient(board.url).info().get("signers")
+    """Tell whether a board that runs takes what nobody signed, of any security version, by plain HTTP."""
+    if board.url.startswith("https:"):
+        return False
+    info = OtaClient(board.url).info()
+    return not info.get("signers") and not info.get("security_version")

@@ -1,11 +1,13 @@
 """Signed updates whole: keys by cable, images by every way in."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import kit
 from kit.errors import KitError, UpdateError
@@ -80,6 +82,21 @@ def test_every_way_in(board: kit.Board, keys: list[Key], tmp_path: Path):
     command = ["curl", "-s", "-u", AUTHORIZATION, "-F", "file=@update.bin", f"{board.url}/update"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
     assert '"version": "1.1.0"' in said
+
+
+def test_an_image_that_espsecure_has_signed(board: kit.Board, keys: list[Key], tmp_path: Path):
+    """Whoever appends a second signature is not trusted for that."""
+    board.install(signers=[keys[0]])
+    build("1.1.0").save(tmp_path / "update.bin")
+    espsecure = [str(Path(sys.executable).with_name("espsecure")), "sign-data"]
+    for key, more in zip(keys, ([], ["--append-signatures"]), strict=True):
+        pem = tmp_path / key.name
+        pem.write_bytes(key.private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        command = [*espsecure, "--keyfile", key.name, "--version", "2", *more, "update.bin"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert logged_in(board).upload(tmp_path / "update.bin").version == "1.1.0"
+    board.reset()
+    assert refused(logged_in(board).upload, build("1.2.0").sign(keys[1])) == SIGN
 
 
 def test_the_button_leaves_the_keys(board: kit.Board, keys: list[Key]):

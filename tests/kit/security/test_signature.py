@@ -1,5 +1,7 @@
 """Signed images: espsecure and openssl verify them too."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,20 @@ def test_openssl_verifies_the_same_signature(folder: Path, keys: list[Key]):
     assert "Verified OK" in run(folder, "openssl", "dgst", "-sha256", *options, "data.bin").stdout
     (folder / "data.bin").write_bytes(data[: -SECTOR - 1] + b"?")
     assert run(folder, "openssl", "dgst", "-sha256", *options, "data.bin").returncode != 0
+
+
+def test_the_commands_of_the_lesson(folder: Path):
+    """Those of the tutorial, and espsecure's, as they stand in lesson 05."""
+    lesson = json.loads((Path(__file__).parents[3] / "notebooks/solutions/05_security.ipynb").read_text())
+    text = "".join(line for cell in lesson["cells"] if cell["cell_type"] == "markdown" for line in cell["source"])
+    commands = re.findall(r"^    ((?:openssl|espsecure) .*)$", text, re.MULTILINE)
+    key = new_key(folder / "team.pem")
+    kit.build("1.1.0").sign(key).save(folder / "update.bin")
+    kit.build("1.1.0").save(folder / "firmware.bin")
+    done = [run(folder, *command.replace("espsecure", str(BIN / "espsecure"), 1).split()) for command in commands]
+    assert [found.returncode for found in done] == [0] * 5, done
+    assert "verification successful" in done[0].stdout
+    assert done[-1].stdout == "Verified OK\n"
 
 
 def test_the_signature_stands_at_the_end_and_changes_nothing_else(keys: list[Key]):
