@@ -18,9 +18,11 @@ def login(web: Web, info: Info, virtual: bool) -> int:
         virtual: whose password is meant, a virtual board's or a real one's.
 
     Raises:
-        BoardError: the board does not know this password, or has locked the door.
+        BoardError: the board does not know this password, has locked the door, or takes none by plain HTTP.
         SettingsError: no password is set.
     """
+    if info.get("https") is True and web.url.startswith("http:"):  # it would refuse, once the password had gone there
+        raise BoardError("The board takes a password by HTTPS only.", "board.reset() shows its https address.")
     board = str(info.get("hostname"))
     mark = mark_for(board)
     headers = JSON | ({HEADER: mark} if mark else {})

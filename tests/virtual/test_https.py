@@ -17,6 +17,7 @@ import requests
 from kit import OtaClient
 from kit.board.board import Board
 from kit.errors import BoardError, SecurityError, UpdateError
+from kit.faults.link import Link
 from kit.image.update_image import UpdateImage, build
 from kit.security.certificate import Certificate, new_certificate
 from kit.settings import DEMO
@@ -135,8 +136,10 @@ def test_whole_update_by_curl(secure, url: str, newer: UpdateImage, tmp_path: Pa
 def test_port_80_leads_there(secure, url: str):
     answer = requests.get(f"{secure.http}/update", allow_redirects=False, timeout=60)
     assert (answer.status_code, answer.headers["Location"]) == (308, f"{url}/update")
-    with pytest.raises(BoardError, match="by HTTPS only"):
-        secure.client().login()
+    with Link(secure.http) as link, link.record() as heard, pytest.raises(BoardError, match="by HTTPS only"):
+        OtaClient(link.url, virtual=True).login()
+    assert heard  # GET /info alone: the password does not leave
+    assert not any(DEMO.password.encode() in sent for sent, _ in heard)
 
 
 def test_a_wrong_pin_gets_nothing(url: str):
