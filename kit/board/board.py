@@ -1,14 +1,11 @@
 """A board at an address, and what one does with it over the cable."""
 
-from __future__ import annotations
-
 import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kit.board.boot_log import CORRUPT, NO_PROGRAM, BootLog, known_urls, restarted
@@ -32,11 +29,9 @@ from kit.image.table import OFFSET as TABLE_OFFSET
 from kit.image.update_image import UpdateImage
 from kit.ota.pins import keep_pin
 from kit.progress import Progress
+from kit.security.certificate import Certificate, read_certificate
 from kit.security.keys import Key
 from kit.uploads import meet
-
-if TYPE_CHECKING:
-    from kit.security.certificate import Certificate
 
 
 @interruptible
@@ -188,7 +183,7 @@ class Board:
         self,
         *,
         signers: Sequence[Key | str | Path] | None = None,
-        certificate: Certificate | None = None,
+        certificate: Certificate | str | Path | None = None,
         force: bool = False,
     ) -> None:
         """Copy the boot files to the board, and Wi-Fi and OTA passwords into its NVS; then start it.
@@ -196,8 +191,8 @@ class Board:
         Args:
             signers: keys, or files of them, of which one has to sign what the board takes through the air; an empty
                 list: it takes what nobody signed again. Without it this stays as it is.
-            certificate: what `kit.new_certificate` made, for HTTPS, which `ota.configure(https=True)` switches on. This
-                computer keeps its pin. Without one the board keeps the certificate that it has.
+            certificate: what `kit.new_certificate` made, or a file of it, for HTTPS, which `ota.configure(https=True)`
+                switches on. This computer keeps its pin. Without one the board keeps the certificate that it has.
             force: break off an update that comes through the air.
 
         Raises:
@@ -208,6 +203,7 @@ class Board:
         """
         store = store_settings(self.is_virtual) + ("" if signers is None else store_signers(signers))
         if certificate is not None:
+            certificate = read_certificate(certificate)
             store += store_certificate(certificate)
         files = {path.name: path.read_bytes() for path in sorted(firmware_dir().glob("*.py"))}
         with self.repl(force=force) as repl, Progress("install", sum(map(len, files.values()))) as progress:

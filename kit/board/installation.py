@@ -1,20 +1,15 @@
 """The settings of a board, as `board.install()` writes them into its NVS."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from string import hexdigits
-from typing import TYPE_CHECKING
 
 from kit.errors import SecurityError, SettingsError
+from kit.security.certificate import Certificate
 from kit.security.keys import Key, read_key
 from kit.settings import FILE, PLACES, hash_password, settings
-
-if TYPE_CHECKING:
-    from kit.security.certificate import Certificate
 
 SALT_SIZE = 16
 DEFAULT_PASSWORD = "admin123"
@@ -91,17 +86,9 @@ except (OSError, ValueError, KeyError):
 
 
 def store_certificate(certificate: Certificate) -> str:
-    """Return the MicroPython code that stores a certificate and its key.
-
-    Raises:
-        SecurityError: it is none.
-    """
-    try:
-        der, key = certificate.der, certificate.key
-    except AttributeError:
-        advice = 'Make one: kit.new_certificate("my-board"), or read one: Certificate.read("my-board.pem").'
-        raise SecurityError(f"A {type(certificate).__name__} is no certificate.", advice) from None
-    return STORE_CERTIFICATE.format(blob=len(der).to_bytes(2, "little") + der + key)
+    """Return the MicroPython code that stores a certificate and its key."""
+    blob = len(certificate.der).to_bytes(2, "little") + certificate.der + certificate.key
+    return STORE_CERTIFICATE.format(blob=blob)
 
 
 def store_settings(virtual: bool) -> str:

@@ -92,6 +92,19 @@ class Certificate:
         return cls(certificate.public_bytes(Encoding.DER), _der(key))
 
 
+def read_certificate(given: Certificate | str | os.PathLike) -> Certificate:
+    """Return a certificate, or the one in a PEM file.
+
+    Raises:
+        SecurityError: it is none, or the file has none.
+    """
+    if isinstance(given, Certificate):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Certificate.read(given)
+    raise SecurityError(f"A {type(given).__name__} is no certificate.", NEW)
+
+
 def _checked(der: bytes, key: bytes) -> tuple[str, ...]:
     """Return the names in a certificate that a board can use."""
     try:

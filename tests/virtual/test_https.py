@@ -209,17 +209,19 @@ def test_a_certificate_for_another_board_is_not_installed(installed):
     board = board_of(installed)
     with pytest.raises(SecurityError, match="is for another-board"):
         board.install(certificate=new_certificate("another-board"))
+    with pytest.raises(SecurityError, match="cannot be read"):
+        board.install(certificate="nowhere.pem")
     with pytest.raises(SecurityError, match="no certificate"):
-        board.install(certificate="certificate.pem")
+        board.install(certificate=5)
     assert b"cert1" not in installed.flash.read_bytes()[0x9000:0xD000]
 
 
-def test_a_new_certificate_takes_the_place_of_the_old_one(secure, certificate: Certificate):
+def test_a_new_certificate_takes_the_place_of_the_old_one(secure, certificate: Certificate, tmp_path: Path):
     """And the button, or an installation, switches HTTPS off."""
     board = board_of(secure)
     other = new_certificate(secure.name)
     assert certificate.der in secure.flash.read_bytes()
-    board.install(certificate=other)
+    board.install(certificate=other.save(tmp_path / "other.pem"))
     assert board.url == secure.http
     with board.repl() as repl:
         assert repl.eval("__import__('esp32').NVS('kit').get_i32('cert')") == 2
