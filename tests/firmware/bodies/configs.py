@@ -509,7 +509,13 @@ def test_a_note_that_was_left():
         restart(b"\xff" * SIZE)
         install()
         settings.store("trying", bytes([number]))
-        guard()
+        before, operation = image(), 0
+        while cut(before, operation, guard):
+            restart()
+            expected = TRIED if config._state()[1] else BEFORE
+            assert names() == expected, (number, operation)
+            operation += 1
+        restart()
         assert names() == TRIED
 
 
@@ -585,6 +591,29 @@ def test_networks():
             assert not networks.has([], address)
         for address in outside + (None, "", "x", "::1", "192.168.1", "192.168.1.7.7"):
             assert not networks.has([network], address), (network, address)
+
+
+def test_all_settings_at_once():
+    """Ordinary ones: a set has room for them."""
+    allow = ["192.168.100.0/24", "192.168.101.0/24", "10.100.100.0/24", "172.16.100.0/24"]
+    install()
+    config.put(
+        {
+            "wifi_ssid": "x" * 32,
+            "wifi_password": "f" * 64,
+            "hostname": "x" * 32,
+            "ip": "192.168.100.100",
+            "netmask": "255.255.255.0",
+            "gateway": "192.168.100.101",
+            "dns": "192.168.100.101",
+            "pins": {"led": 25, "progress": 26, "button": 27},
+            "hosts": ["router.example.org", "proxy.example.org"],
+            "allow": allow,
+        },
+        "192.168.100.1",
+        False,
+    )
+    assert config.choose()["allow"] == allow
 
 
 def test_longest_settings():
