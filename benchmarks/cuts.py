@@ -26,7 +26,7 @@ SEED, TWICE, FAULTS = 6, 100, 100
 
 ERASE = "        self.target.ioctl(_ERASE, 0)\n"
 COMMIT = """        self.progress["phase"] = "verify"
-        await self._verify(size, digest)
+        await self._verify(size, digest, size - _SECTOR if has_signature else size)
         if await body.readinto(memoryview(self._buffer)[:1]):
             raise UpdateError("SPACE", "More bytes came than were announced.")
         self._lap("verify")
@@ -43,7 +43,7 @@ FIRST = "        try:\n            self.target.readblocks(0, self._buffer)\n"
 OPEN = "                self._open()\n                self.target.writeblocks(index, self._buffer)\n"
 READ_BACK = "            if self._buffer != self._first:\n                raise"
 HASHED = "        self._sha.update(view)\n"
-STARTS = "    starts.clear()\n    feeder ="
+STARTS = "    starts.clear()\n    tasks ="
 # rule, file, what stands there, what the mutant has in its place
 MUTANTS = (
     ("none: as it is", UPDATER, "", ""),
@@ -64,7 +64,7 @@ MUTANTS = (
         "3: committed before verified",
         UPDATER,
         COMMIT,
-        "        await self._commit(size, digest)\n        await self._verify(size, digest)\n",
+        "        await self._commit(size, digest)\n        await self._verify(size, digest, size - _SECTOR if has_signature else size)\n",
     ),
     (
         "3: set_boot before the first sector",

@@ -406,7 +406,7 @@ def test_notices_an_updater_that_writes_the_first_sector_first(base: BaseImage, 
 
 
 def test_notices_an_application_that_confirms_whatever_runs(base: BaseImage, tmp_path: Path):
-    there = "    starts.clear()\n    feeder ="  # before anybody can ask the board whether it serves
+    there = "    starts.clear()\n    tasks ="  # before anybody can ask the board whether it serves
     blind = f"    slot.Partition.mark_app_valid_cancel_rollback()\n{there}"
     app = changed(tmp_path / "app", ("main.py", there, blind))
     old, new = (build(version, base=base, app=app) for version in ("1.0.0", "1.1.0"))
