@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 SEED, TWICE, FAULTS = 6, 100, 100
 
 ERASE = "        self.target.ioctl(_ERASE, 0)\n"
-COMMIT = """        self.progress["phase"] = "verify"
-        await self._verify(size, digest, size - _SECTOR if has_signature else size)
-        if await body.readinto(memoryview(self._buffer)[:1]):
+VERIFY = "await self._verify(size, digest, size - _SECTOR if has_signature else size)\n"
+COMMIT = f"""        self.progress["phase"] = "verify"
+        {VERIFY}        if await body.readinto(memoryview(self._buffer)[:1]):
             raise UpdateError("SPACE", "More bytes came than were announced.")
         self._lap("verify")
         self.progress["phase"] = "commit"
@@ -64,7 +64,7 @@ MUTANTS = (
         "3: committed before verified",
         UPDATER,
         COMMIT,
-        "        await self._commit(size, digest)\n        await self._verify(size, digest, size - _SECTOR if has_signature else size)\n",
+        "        await self._commit(size, digest)\n        " + VERIFY,
     ),
     (
         "3: set_boot before the first sector",
