@@ -17,7 +17,7 @@ greet = bool  # called when somebody has shown who may ask; that does nothing, u
 
 
 def is_password_set():
-    return settings.blob("password") is not None
+    return settings.password() is not None
 
 
 def is_token(token):

@@ -42,7 +42,7 @@ def device(mark):
 
 # The key is what is kept of the password: another password makes all marks void.
 def _sign(name):
-    key = settings.blob("password")
+    key = settings.password()
     return binascii.hexlify(hmac256.digest(key, name.encode())).decode()[:_DIGEST] if key else ""
 
 

@@ -30,7 +30,7 @@ def digest(password, salt):
 def _is_right(password):
     if not isinstance(password, str):
         return False
-    stored = settings.blob("password")
+    stored = settings.password()
     try:
         if stored is None:
             return is_same(password.encode(), _DEFAULT)
@@ -62,7 +62,11 @@ def change(password):
         advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own, without control characters."
         raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
-    settings.store("password", salt + digest(password, salt))
+    try:
+        settings.store_password(salt + digest(password, salt))
+    except OSError:
+        advice = "Restart the board, and try again."
+        raise HttpError(500, "NOT_STORED", "The flash does not take the password.", advice)
     load("tokens").take_key(True)
 
 

@@ -42,7 +42,8 @@ def signers():
     """Return the SHA-256 of each key that this board trusts, none where everything is taken. Raises UpdateError."""
     number = _number("signers")
     kept = settings.blob(f"signers{number}") or b"" if number else b""
-    if number and (not kept or len(kept) % _DIGEST):  # whoever damages NVS must not open the door
+    is_lost = not number and _is_missing("signers") and (settings.blob("signers1") or settings.blob("signers2"))
+    if is_lost or (number and (not kept or len(kept) % _DIGEST)):  # whoever damages NVS must not open the door
         raise UpdateError("SIGN", "The board cannot read the keys that it trusts.", "Run board.install(signers=[...]).")
     return [kept[at : at + _DIGEST] for at in range(0, len(kept), _DIGEST)]
 
@@ -157,12 +158,17 @@ def _named(partition):
 
 
 def _number(key):
+    return 0 if _is_missing(key) else NVS("kit").get_i32(key)
+
+
+def _is_missing(key):
     try:
-        return NVS("kit").get_i32(key)
+        NVS("kit").get_i32(key)
+        return False
     except OSError as error:
         if error.args[0] != _NOT_FOUND:
             raise
-        return 0
+        return True
 
 
 def _floor():

@@ -20,7 +20,7 @@ from micropython import const
 _LOOK = 0.05  # seconds between two looks at who comes, who has sent, and who is late
 _SILENCE = const(500)  # ms for which a connection may send nothing while another one wants its place
 _HURRY = const(3)  # seconds for which a session may do nothing, if somebody waits for it
-_TURN = const(10_000)  # ms after which it ends with its next answer then
+_TURN = const(10_000)  # ms after which it ends then, an upload with its answer
 
 
 class TlsServer:
@@ -61,7 +61,9 @@ class TlsServer:
         has_sent = stream and self._since is None
         if client:
             client.is_last = has_sent and time.ticks_diff(now, self._began) > _TURN
-            if has_sent and client.is_idle and client.until != self._until:  # it has moved
+            if client.is_last and client.is_idle:  # however slowly it goes on
+                self._task.cancel()
+            elif has_sent and client.is_idle and client.until != self._until:  # it has moved
                 client.allow(_HURRY)
                 self._until = client.until
             client.look_at(now)
@@ -113,8 +115,8 @@ class TlsServer:
         if request.path == "/info":
             return None
         host = headers.get("host") or wifi.ip()
-        if not host.endswith("]"):
-            host = host.split(":")[0]
+        if ":" in host and not host.endswith("]"):
+            host = host.rpartition(":")[0]
         port = settings.blob("https_port")  # of a virtual board
         if port:
             host += ":" + port.decode()

@@ -46,7 +46,7 @@ def tamper(board: Board | str, image: UpdateImage | bytes, *, confirm: bool = Fa
         KitError: this board may not be attacked, does not answer, or does not know the password of the settings.
     """
     web = _logged_in(board, confirm)
-    step = _sent(web, tampered(image_bytes(image)), "/update", "one bit turned behind the signature")
+    step = _sent(web, tampered(image_bytes(image)), "/update", "one bit turned, and its digest made anew")
     return Attack("Changed image", (step,), step.answer.startswith("200"))
 
 

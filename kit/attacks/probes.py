@@ -75,7 +75,8 @@ def origin(case: Case) -> Finding:
 
 def signature(case: Case) -> Finding:
     """Send what nobody has signed, by force."""
-    return _refused(_send_first_sector(case, "?force=1"), "UPDATE_ERROR_SIGN", "an update that nobody signed")
+    found = _refused(_send_first_sector(case, "?force=1"), "UPDATE_ERROR_SIGN", "an update that nobody signed")
+    return found if found.state == MET else Finding(OPEN, f"{found.tried}, and not for its signature")
 
 
 def version(case: Case) -> Finding:
@@ -168,9 +169,9 @@ def https(case: Case) -> Finding:
     """Log in by plain HTTP, and ask by TLS."""
     body = json.dumps({"password": ""}).encode()  # no guess
     answer = target(case.plain, True).request("POST", "/login", body=body, headers=JSON)
-    plain = _refused(answer, "HTTPS_REQUIRED", "POST /login by plain HTTP")
+    plain = _refused(answer, "HTTPS_REQUIRED", "a password by plain HTTP")
     if plain.state == OPEN or not case.stranger.url.startswith("https:"):
-        return Finding(OPEN, plain.tried)
+        return Finding(OPEN, f"{plain.tried}, after it was read")
     secure = case.stranger.request("GET", "/info")
     return _finding(secure.is_ok, f"{plain.tried}; GET /info by TLS, certificate known: {secure.status}")
 

@@ -15,12 +15,13 @@ SILENCE = 3.0  # s; the ROM speaks at once, so a board that has said nothing by 
 # What a board prints when it is as far as it gets: its web server, the REPL, or no program at all.
 CORRUPT = "filesystem appears to be corrupted"  # MicroPython's inisetup, for ever
 NO_PROGRAM = r"(?:invalid header: 0x\w+\r\n){3}|No bootable app partitions[^\r\n]*\r\n"
-UP = re.compile(rf"URL: https?://\S+\r\n|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
+UP = re.compile(rf"(?m:^URL: https?://\S+\r\n)|>>> $|{NO_PROGRAM}|{CORRUPT}".encode())
 LOG_LIMIT = 16384  # bytes, many times what a start prints: a program that prints without an end is up
 BOOT_LOOP = 6  # starts without an end: what is in flash does not boot. firmware/starts.py needs five to leave a slot
-VIRTUAL_URLS = re.compile(r"port \d+ is reached at ((https?)://\S+)")
-BOARD_URL = re.compile(r"URL: ((https?)://\S+)")
-FINGERPRINT = re.compile(r"Certificate: SHA-256 ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})\r\n")
+# At the beginning of a line: what a Wi-Fi is called stands behind other words.
+VIRTUAL_URLS = re.compile(r"^virtual board: port \d+ is reached at ((https?)://\S+)", re.MULTILINE)
+BOARD_URL = re.compile(r"^URL: ((https?)://\S+)", re.MULTILINE)
+FINGERPRINT = re.compile(r"^Certificate: SHA-256 ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})\r\n", re.MULTILINE)
 
 known_urls: dict[str, str] = {}  # by address, from the boot logs of this session
 
@@ -52,7 +53,7 @@ def read_boot_log(address: str, port: serial.SerialBase, silence: float | None =
     if url := urls.get(said[2] if said else "http", said and said[1]):
         known_urls[address] = url
         meet(url, address)
-        if "URL: https:" in log and (found := FINGERPRINT.search(log)):
+        if said and said[2] == "https" and (found := FINGERPRINT.search(log)):
             with suppress(ValueError):  # what a program prints may be no address
                 keep_pin(pin_of(found[1]), url)
     return log

@@ -20,12 +20,17 @@ from esp32 import NVS
 nvs = NVS("kit")
 for key, value in {blobs!r}.items():
     nvs.set_blob(key, value)
+try:
+    nvs.erase_key("password2")  # of a change over the air that was cut: firmware/app/settings.py
+except OSError:
+    pass
 nvs.set_i32("config", 0)  # settings that came over the air, and those on trial: firmware/app/config.py
 nvs.commit()
 """
 
 
 # As firmware/app/signature.py keeps them: a set under a new name, and the number that names it, which is 0 for none.
+# A security version from the time without signers may be anybody's.
 STORE_SIGNERS = """
 keys, signers = {signers!r}, 0
 try:
@@ -38,7 +43,7 @@ if keys:
     nvs.commit()
 nvs.set_i32("signers", number if keys else 0)
 nvs.commit()
-for key in () if keys else ("signers1", "signers2", "floor"):
+for key in ((), ("floor",))[signers == 0] if keys else ("signers1", "signers2", "floor"):
     try:
         nvs.erase_key(key)
     except OSError:

@@ -20,8 +20,9 @@ LINE = 0.26  # inches
 def checklist(audits: Sequence[Audit]) -> Figure:
     """Draw a row for each box and clause, and in it the state by each audit of one or two, the older one first."""
     last = audits[-1]
-    names = ("before", "after") if len(audits) > 1 else ("state",)
     counts = [Counter(row.state for row in audit) for audit in audits]
+    names = ("before", "after") if len(audits) > 1 else ("state",)
+    names = [f"{name}: {count['open']} open" for name, count in zip(names, counts, strict=True)]
     told = [", ".join(f"{count[state]} {state}" for state in COLORS) for count in counts]
     alt = f"Each box of the checklist and each clause of EN 303 645, coloured by its state: {'; then '.join(told)}."
     height = 1.3 + LINE * len(last)

@@ -17,6 +17,7 @@ from kit.lesson.progress import note
 from kit.lesson.verdict import NOT_YET, RIGHT, WRONG, Verdict
 
 LESSONS = 5
+LONGEST = 60  # characters of an answer that is told again
 KINDS = {str: "a text", int: "a number", list: "a list"}
 OTHER_KIT = "There is no check {!r}: this notebook belongs to another version of the kit. `python -m kit lessons`"
 OTHER_KIT += " writes the lessons of this one."
@@ -76,7 +77,11 @@ def _judge(task: str, words: dict, names: Names) -> Verdict:
         return Verdict(RIGHT, "Right: " + words["right"].format(truth=truth))
     if not variable:
         return _failed(task, words, NOT_YET, words["wrong"])
-    return _failed(task, words, WRONG, f"You said {str(given)[:60]!r}. ".replace("'", "") + words["wrong"])
+    return _failed(task, words, WRONG, f"You said {_shortened(str(given))!r}. ".replace("'", "") + words["wrong"])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _failed(task: str, words: dict, state: str, text: str) -> Verdict:

@@ -117,7 +117,7 @@ def _read_record(path: Path) -> dict[str, str]:
 
 def _files(solved: bool) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file, links set right."""
-    yield ".gitignore", f"{FILE}\n".encode()  # whosever repository the folder lies in
+    yield ".gitignore", f"{FILE}\n*.pem\n".encode()  # whosever repository the folder lies in
     home, lessons = origin(), notebooks()
     if solved:
         lessons += sorted((home / "notebooks" / "solutions").glob("*.ipynb"))

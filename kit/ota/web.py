@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import requests
 
-from kit.errors import AddressError, BoardError
+from kit.errors import AddressError, BoardError, SecurityError
 from kit.ota.answer import Shape, read, said
 from kit.ota.exchange import Answer, Exchange, UnreachedError, WrongPinError
 from kit.ota.pins import pin_for, pin_of
@@ -60,6 +60,8 @@ class Web:
         self.url = web_address(url)
         self._parts = _parts(self.url)
         self._pin = None if pin is None else pin_of(pin)
+        if self._pin and self._parts.scheme != "https":  # whoever gives a pin must not be heard in the clear
+            raise SecurityError("A pin is for an address that begins with https.", "board.reset() shows the board's.")
         self.token: str | None = None  # stays in memory
 
     @property

@@ -110,7 +110,7 @@ def write_secret(path: object, data: bytes) -> None:
         descriptor = os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         advice = "Choose another name, or move that file away: who loses a key cannot sign any more."
-        raise SecurityError(f"There is a {path} already, and it is not overwritten.", advice) from None
+        raise SecurityError(f"There is a {Path(path)} already, and it is not overwritten.", advice) from None
     except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "this is no path"
         raise SecurityError(f"{path} cannot be written: {reason}.", "Choose another place.") from None

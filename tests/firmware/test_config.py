@@ -376,7 +376,7 @@ def put_list(board, *networks: str) -> None:
     """A list that leaves out 127.0.0.1, which is the board's own address, and so may come all the same."""
     board.log_in(PASSWORD)
     answer = board.put("/config?force=1", json={"allow": networks}, headers=board.bearer)
-    assert "unless somebody logs in within 180 s" in answer.json()["message"]
+    assert "or nobody logs in within 180 s" in answer.json()["message"]
 
 
 def test_who_may_come(interpreter, make_flash, serve, assert_refused) -> None:

@@ -85,7 +85,8 @@ class Space:
 
     def run(self, source: str | bytes, filename: str, kind: str = "exec", module: ModuleType | None = None) -> None:
         """Run board code in a module, `__main__` by default; annotations are not evaluated, as on the chip."""
-        code = compile(source, filename, kind, flags=ANNOTATIONS, dont_inherit=True)
+        with pending:  # what this computer's compiler holds meanwhile is no program's, see memory.py
+            code = compile(source, filename, kind, flags=ANNOTATIONS, dont_inherit=True)
         exec(code, (module or self.main).__dict__)
 
     def run_file(self, path: str, module: ModuleType | None = None) -> None:

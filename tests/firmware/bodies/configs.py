@@ -426,7 +426,7 @@ BEFORE, TRIED, CONFIRMED = ("esp32-ota-0110", [], None), ("guarded", OURS, 180),
 
 def test_guarded_settings():
     install()
-    assert "unless somebody logs in within 180 s" in guard()
+    assert "or nobody logs in within 180 s" in guard()
     come()
     assert names() == CONFIRMED
     assert "unless" not in put(hostname="another")

@@ -59,7 +59,7 @@ KNOWN, NEW = attack("409 UPDATE_ERROR_VERSION", "409 UPDATE_ERROR_VERSION"), att
 STATES = {
     "heard": (seen("password", "token"), "both", seen("token"), "the token"),
     "tries": (guessed(5), 5, guessed(8), 8),
-    "stolen": (STOLEN, "yes", {"stolen_token": attack("401 UNAUTHORIZED")}, "no"),
+    "stolen": (STOLEN, "yes", {"stolen_token": attack("403 X")}, "no"),
     "restarted": (LATE, "no", {"late": attack("200 OK")}, "yes"),
     "seal": ({"key": b"one"}, seal(b"one"), {"key": b"other"}, seal(b"other")),
     "tampered": (
@@ -144,6 +144,7 @@ def right_digest(data: bytes) -> bytes:
         (right_digest, "right"),
         (lambda data: hashlib.sha256(data[-4096:]).digest(), "not yet"),
         (lambda data: right_digest(data).hex(), "not yet"),
+        (lambda data: right_digest(data)[:16], "not yet"),
         (lambda data: None, "not yet"),
     ],
 )
@@ -159,6 +160,24 @@ def test_a_digest_that_was_only_looked_up(signed: UpdateImage):
 def test_a_function_that_stops(signed: UpdateImage):
     told = verdict("digest", {"signed": signed, "key_digest": lambda data: data.key})
     assert "`key_digest` stops with AttributeError" in told.text
+
+
+def test_what_came_too_late():
+    """The door was locked, the token was over, or the version runs already: no answer is right or wrong then."""
+    late = {
+        "tries": {"guessing": attack("429 LOCKED_OUT", tried="one password more"), "most": 5},
+        "stolen": {"stolen_token": attack("401 UNAUTHORIZED"), "stolen": "no"},
+        "tampered": {"changed": attack("409 UPDATE_ERROR_VERSION"), "tampered": "refuses it"},
+    }
+    for task, names in late.items():
+        told = kit.check(f"05-{task}", names)
+        assert told.state == "not yet"
+        assert "again" in told.text
+
+
+@pytest.mark.parametrize("pin", ["aa" * 32, "AA" * 32, ":".join(["AA"] * 32), f" {'aa' * 32} "])
+def test_a_pin_as_the_boot_log_writes_it(pin: str):
+    assert verdict("pin", {"certificate": SimpleNamespace(pin="aa" * 32)}, pin).state == "right"
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def test_a_board_of_lesson_02(board: Board):
         "5.5-6, 7",
     }
     assert tried(audit, "box 1") == "POST /login with admin123: 401"
-    assert tried(audit, "box 3") == "an update that nobody signed: 422 UPDATE_ERROR_ACTIVATE"
+    assert tried(audit, "box 3") == "an update that nobody signed: 422 UPDATE_ERROR_ACTIVATE, and not for its signature"
     assert tried(audit, "box 4").startswith("after 5 wrong passwords 429 LOCKED_OUT; the owner's own device: 200 OK")
     assert tried(audit, "box 5") == "NVS by cable: Wi-Fi password, token key in clear"
     assert tried(audit, "box 8") == "GET /info from 127.0.0.2: an answer"
@@ -115,7 +115,7 @@ def test_a_board_of_which_every_door_is_closed(changed_board: Board, key: Key):
         changed_board.reset()
     audit = kit.audit(changed_board)
     assert tried(audit, "box 2") == (
-        "POST /login by plain HTTP: 403 HTTPS_REQUIRED; GET /info by TLS, certificate known: 200"
+        "a password by plain HTTP: 403 HTTPS_REQUIRED; GET /info by TLS, certificate known: 200"
     )
     assert tried(audit, "5.4-1") == "NVS by cable: Wi-Fi password, private key, token key in clear"
     still = {number for number, state in states(audit).items() if state == "open"}

@@ -1,8 +1,14 @@
 """The board's memory: what programs hold counts, a leak ends in MemoryError, and a full system is deaf."""
 
+import signal
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
+
+from kit.virtual.run import space
+from kit.virtual.run.interrupt import pending
 
 CTRL_D = b"\x04"
 WIFI = """
@@ -69,6 +75,25 @@ def test_a_leak_in_a_board_that_a_large_program_has_started(start, flash):
     raw.enter_raw()
     assert raw.run("held = [n for n in range(10**8)]")[1].splitlines()[-1].startswith("MemoryError")
     assert peak(raw) < 250_000
+
+
+def test_the_compiler_of_this_computer_takes_nothing_of_it(monkeypatch: pytest.MonkeyPatch):
+    """Nobody looks while it works; a chip gets bytecode, and needs no compiler."""
+    looks = []
+
+    def compile_slowly(*arguments: object, **options: object) -> object:
+        pending.look()  # as the thread that watches does
+        assert looks == []
+        return compile(*arguments, **options)
+
+    monkeypatch.setattr(space, "compile", compile_slowly, raising=False)
+    monkeypatch.setattr(pending, "on_look", looks.append)
+    monkeypatch.setattr(signal, "pthread_kill", lambda *_: pending._handle(0, sys._getframe()))
+    life = space.Space(SimpleNamespace(open=open), {}, {})
+    life.run("value = 1", "<stdin>")
+    assert life.main.value == 1
+    pending.look()
+    assert len(looks) == 1
 
 
 def peak(raw) -> int:
