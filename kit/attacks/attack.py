@@ -79,7 +79,7 @@ def target(board: Board | str, confirm: bool) -> Web:
         raise BoardError(f"Nobody here knows the name {url.hostname!r}.", "Use the IP address of the board.") from None
     if not any(ip_address(ip) in ip_network(network) for network in NETWORKS):
         raise KitError(f"{url.hostname} is in no private network.", "Attack boards of your own, in your own network.")
-    return Web(f"{url.scheme}://{ip}:{port}", pin_for(url.geturl()))
+    return Web(f"{url.scheme}://{ip}:{port}", pin_for(url.geturl()) if url.scheme == "https" else None)
 
 
 def came_back(answer: Answer) -> str:
