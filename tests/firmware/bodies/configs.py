@@ -434,7 +434,7 @@ def test_guarded_settings():
     assert (chosen["hostname"], chosen["allow"], "guarded" in chosen) == ("another", OURS, False)
     try_out()
     for asked in ({"allow": []}, {"https": True}, {"allow": ["192.168.1.7"]}):
-        assert "unless somebody logs in" in put(**asked)
+        assert "or nobody logs in" in put(**asked)
         assert config.choose()["guarded"] == 180
         assert "guarded" not in config.choose()
 

@@ -75,7 +75,7 @@ def test_a_board_with_the_default_password(default_board: Board):
     audit = kit.audit(default_board)
     assert tried(audit, "box 1") == "POST /login with admin123: 200 OK"
     assert {states(audit)[number] for number in ("box 1", "box 3", "5.1-1", "5.1-3", "5.4-3")} == {"open"}
-    assert tried(audit, "box 3").endswith("403 UPDATE_ERROR_PASSWORD")
+    assert tried(audit, "box 3").endswith("403 UPDATE_ERROR_PASSWORD, and not for its signature")
     assert states(audit)["5.1-4"] == "met"
     assert "429 LOCKED_OUT" in tried(audit, "box 4")
 
@@ -208,7 +208,7 @@ def test_figure_before_and_after():
     before, after = audit_of("open", "open", "not applicable"), audit_of("met", "open", "not applicable")
     figure = after.plot(before)
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["before", "after"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["before: 2 open", "after: 1 open"]
     assert [text.get_text() for text in axes.texts] == [row.state for audit in (before, after) for row in audit]
     assert len({patch.get_facecolor() for patch in axes.patches}) == len(COLORS)
     assert "0 met, 2 open, 1 not applicable; then 1 met, 1 open, 1 not applicable" in figure.alt
@@ -217,7 +217,7 @@ def test_figure_before_and_after():
 
 def test_figure_of_one():
     figure = audit_of("met", "open").plot()
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["state"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["state: 1 open"]
     with pytest.raises(KitError, match="A str is no audit"):
         audit_of("met").plot("before")
 
