@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -465,3 +466,20 @@ def test_heap(secure, compiled, make_flash, serve, record_property: Callable[[st
     record_property("heap", [without, listening, busy])  # for benchmarks/
     assert listening < without + 12_000
     assert busy < listening + 3_000
+
+
+def test_an_upload_by_tls_and_one_by_plain_http(secure, compiled, make_flash, serve, large, record_property) -> None:
+    """What they take is for benchmarks/: seconds of three each."""
+    data, took = large("1.1.0").data, {"plain": [], "tls": []}
+    plain, board = serve(compiled, make_flash(), password=PASSWORD, restarts=0), secure(restarts=0)
+    plain.log_in(PASSWORD)
+    for _ in range(3):
+        started = time.perf_counter()
+        assert plain.update(data).status_code == 200
+        took["plain"].append(time.perf_counter() - started)
+        with session(board.https) as opened:
+            headers = opened.log_in()
+            started = time.perf_counter()
+            assert opened.ask("POST", "/update?force=1", data, **headers).status == 200
+            took["tls"].append(time.perf_counter() - started)
+    record_property("seconds", json.dumps(took))
