@@ -62,11 +62,13 @@ def change(password):
         advice = f"Choose {_SHORTEST} to {_LONGEST} characters of your own, without control characters."
         raise HttpError(400, "BAD_PASSWORD", "This is no password for a board, or it is the default one.", advice)
     salt = os.urandom(_SALT)
+    kept = salt + digest(password, salt)
     try:
-        settings.store_password(salt + digest(password, salt))
+        settings.store_password(kept)
     except OSError:
-        advice = "Restart the board, and try again."
-        raise HttpError(500, "NOT_STORED", "The flash does not take the password.", advice)
+        if settings.password() != kept:  # else only what had become old could not be erased
+            advice = "Restart the board, and try again."
+            raise HttpError(500, "NOT_STORED", "The flash does not take the password.", advice)
     load("tokens").take_key(True)
 
 

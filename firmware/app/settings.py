@@ -31,7 +31,10 @@ def store(key, value):
 
 
 def store_password(value):
-    """Store what is kept of the OTA password: the power can go at any time."""
+    """Store what is kept of the OTA password: the power can go at any time, and again."""
+    kept = password()
+    if kept:
+        store("password", kept)  # it can stand under NEXT alone, which is replaced now
     store(NEXT, value)
     store("password", value)
     nvs = NVS("kit")

@@ -149,6 +149,14 @@ def test_plain_http_leads_to_https(path: str, secure) -> None:
         assert "Set-Cookie" not in answer.headers
 
 
+def test_plain_http_leads_to_https_by_ipv6(secure) -> None:
+    board = secure()
+    for host in ("[::1]:80", "[::1]", "[fe80::1]:8080"):
+        answer = board.get("/update", headers={"Host": host})
+        name = host[: host.index("]") + 1]
+        assert (answer.status_code, answer.headers["Location"]) == (308, f"https://{name}:{board.https}/update")
+
+
 def test_plain_http_takes_nothing_that_may_be_a_secret(secure, assert_refused) -> None:
     board = secure()
     asked = [
@@ -310,6 +318,30 @@ def test_an_idle_session_ends_for_who_waits(secure) -> None:
     with session(board.https) as first:
         assert first.ask("GET", "/info").status == 200
         assert info(board.https)["version"] == "1.0.0"
+
+
+def test_a_form_that_drips_ends_for_who_waits(secure) -> None:
+    """Each byte is a sign of life, and all of them together are no turn."""
+    board = secure(head=600)
+    is_over = threading.Event()
+    with session(board.https) as slow:
+        assert slow.ask("GET", "/info").status == 200
+        head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        slow.socket.sendall(head.encode())
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                while not is_over.wait(0.5):
+                    slow.socket.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            assert info(board.https)["version"] == "1.0.0"
+            dripping.join()  # the board has hung up
+        finally:
+            is_over.set()
+            dripping.join()
 
 
 # Half records

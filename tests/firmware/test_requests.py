@@ -261,6 +261,13 @@ def test_addresses(own) -> None:
         ("*", 400),
         ("", 400),
         ("/info /info", 400),
+        ("/info\rSet-Cookie:x=y", 400),
+        ("/info?a=\r", 400),
+        ("\r/info", 400),
+        ("http://localhost\r/info", 400),
+        ("/info?a=\0", 400),
+        ("/info\tx", 400),
+        ("/info?\x1b[2J", 400),
     ):
         assert status(own, f"GET {target} HTTP/1.1\nHost: localhost") == code, target
     assert status(own, "GET /info HTTP/2.0\nHost: localhost") == 400

@@ -204,6 +204,7 @@ def test_security_version(run, make_image, keys: list[Key]) -> None:
 
 def test_keys_that_cannot_be_read(run, signed: UpdateImage, keys: list[Key]) -> None:
     run("shuts_the_door_where_keys_cannot_be_read", signed, keys[0])
+    run("shuts_the_door_where_the_number_of_the_keys_is_lost", signed, keys[0])
 
 
 def test_flash_that_becomes_another_image(run, make_image, signed: UpdateImage, keys: list[Key]) -> None:

@@ -110,6 +110,21 @@ def test_the_button_leaves_the_keys(board: kit.Board, keys: list[Key]):
     assert refused(logged_in(board).upload, build("1.1.0")) == SIGN
 
 
+def test_the_floor_is_of_those_who_sign(board: kit.Board, keys: list[Key]):
+    """Before there were any, whoever knew the password could have raised it; from then on it stays."""
+    kept = "__import__('esp32').NVS('kit').{}"
+    with board.repl() as repl:
+        repl.eval(kept.format("set_i32('floor', 7)"))
+    board.install(signers=[keys[0]])
+    assert logged_in(board).upload(build("1.1.0").sign(keys[0])).version == "1.1.0"
+    with board.repl() as repl:
+        repl.eval(kept.format("set_i32('floor', 7)"))
+    board.install(signers=[keys[1]])
+    with board.repl() as repl:
+        assert repl.eval(kept.format("get_i32('floor')")) == 7
+    assert refused(logged_in(board).upload, build("1.2.0").sign(keys[1])) == "UPDATE_ERROR_VERSION"
+
+
 def test_what_cannot_be_used_changes_nothing(board: kit.Board, keys: list[Key], tmp_path: Path):
     board.install(signers=[keys[0]])
     (tmp_path / "none.pem").write_text("no key")

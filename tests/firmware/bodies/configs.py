@@ -2,6 +2,7 @@
 """Settings over the air: what a start takes, what a power cut leaves, and the button."""
 
 import asyncio
+import hashlib
 import json
 
 import _chip
@@ -223,7 +224,7 @@ def test_cut_while_resetting():
 
 def gone():
     """Whether nothing is left in NVS but the boot counter."""
-    keys = ["wifi_ssid", "wifi_password", "password", "trying", "set1", "set2", "set3", "set4"]
+    keys = ["wifi_ssid", "wifi_password", "password", "password2", "trying", "set1", "set2", "set3", "set4"]
     error_of(OSError, NVS("kit").get_i32, "button")
     return not any([settings.blob(key) for key in keys]) and NVS("kit").get_i32("starts") == 5  # noqa: C419
 
@@ -232,6 +233,7 @@ def test_reset_by_the_button():
     machine.Pin = _pins.HeldPin
     install()
     NVS("kit").set_blob("password", b"x")
+    NVS("kit").set_blob("password2", b"y")  # as a power cut leaves it
     put(hostname="first", pins={"button": 4})
     guard()
     come()
@@ -429,7 +431,7 @@ def test_guarded_settings():
     assert "or nobody logs in within 180 s" in guard()
     come()
     assert names() == CONFIRMED
-    assert "unless" not in put(hostname="another")
+    assert "logs in" not in put(hostname="another")
     chosen = config.choose()
     assert (chosen["hostname"], chosen["allow"], "guarded" in chosen) == ("another", OURS, False)
     try_out()
@@ -633,6 +635,136 @@ def test_longest_settings():
         chosen = config.choose()
         assert (chosen["wifi_ssid"], chosen["wifi_password"], chosen["pins"]) == (name, password, pins)
         assert chosen["static"] == [address[key] for key in ("ip", "netmask", "gateway", "dns")]
+
+
+def test_settings_to_go_back_to_that_are_too_long():
+    """The set to try would fit, and the one before with the new hosts would not: a start could not read it."""
+    install(b'"' * 32, b'"' * 63)
+    put(allow=OURS, https=True)
+    come()
+    before = image()
+    hosts = ["x" * 31 + "." + "x" * 31] * 4
+    asked = {"hosts": hosts, "wifi_ssid": "a", "wifi_password": ""}
+    error = error_of(config.HttpError, config.put, asked, "192.168.1.7", False)
+    assert (error.status, error.name) == (400, "BAD_SETTING")
+    assert image() == before
+    restart()
+    chosen = config.choose()
+    assert (chosen["allow"], chosen["https"], chosen["hosts"]) == (OURS, True, [])
+    asked["hosts"] = hosts[:1]  # else all that is asked for is good
+    config.put(asked, "192.168.1.7", False)
+
+
+def test_settings_that_cannot_be_read():
+    """HTTPS stays on where it can have been on: where there is a certificate."""
+    nvs = NVS("kit")
+    for damage in (lambda key: nvs.erase_key(key), lambda key: nvs.set_blob(key, bytes(600))):
+        install()
+        put(https=True)
+        come()
+        damage("set%d" % config._state()[0])
+        restart()
+        assert config.choose()["https"]
+        assert config.show()["https"]
+        nvs.erase_key("cert")
+        assert not config.choose()["https"]
+        restart(b"\xff" * SIZE)
+
+
+# The OTA password
+
+OLD, NEW, LAST = "the old password", "a new password", "the last password"
+
+
+def keep_a_password():
+    """Have one as board.install() writes it, made fast: the rounds are no matter here."""
+    passwords.digest = lambda password, salt: hashlib.sha256(salt + password.encode()).digest()
+    settings.store("password", bytes(16) + passwords.digest(OLD, bytes(16)))
+
+
+def right():
+    """Those that log in, of all that a board could have here."""
+    return [password for password in (OLD, NEW, LAST, "admin123") if passwords._is_right(password)]
+
+
+def test_cut_while_changing_the_password():
+    """Twice, at whatever operations: one password is right, never that of the tutorial, and the next change works."""
+    for fill in range(0, 110, 22):  # at the end of a page, too
+        restart(b"\xff" * SIZE)
+        keep_a_password()
+        for number in range(fill):
+            NVS("other").set_i32("counter", number)
+        before = image()
+        first, seen = 0, []
+        while cut(before, first, lambda: passwords.change(NEW)):
+            restart()
+            after, found = image(), right()
+            assert found in ([OLD], [NEW]), (fill, first, found)
+            seen += found
+            second = 0 if settings.blob("password2") else None  # else it is as at the beginning
+            while cut(after, second, lambda: passwords.change(LAST)):
+                restart()
+                assert right() in (found, [LAST]), (fill, first, second, right())
+                second += 1
+            restart()
+            assert right() == [LAST], (fill, first)
+            assert settings.blob("password2") is None, (fill, first)
+            first += 1
+        assert OLD in seen and NEW in seen, fill
+        restart()
+        assert right() == [NEW]
+        assert settings.blob("password2") is None
+
+
+def test_password_and_nvs_that_is_full():
+    """Whatever room is left: a refusal, and the old one is right; or the new one is."""
+    keep_a_password()
+    nvs, number = NVS("kit"), 0
+    answers = []
+    try:
+        while True:
+            nvs.set_blob("filler%d" % number, bytes(400))
+            number += 1
+    except OSError:
+        pass
+    while answers[-1:] != [500]:
+        before = image()
+        answers.append(answer_to_change())
+        assert right() == [OLD if answers[-1] == 500 else NEW], answers
+        restart(before)
+        nvs = NVS("kit")
+        try:
+            nvs.set_i32("small%d" % len(answers), 1)
+        except OSError:
+            break
+    assert answers[0] == 200 and answers[-1] == 500, answers
+
+
+def test_password_and_nvs_that_fails():
+    keep_a_password()
+    before, answers = image(), []
+    while _chip.fail_at is None or _chip.operations > _chip.fail_at:
+        restart(before)
+        _chip.fail_at = len(answers)
+        answers.append(answer_to_change())
+        failed, _chip.fail_at = _chip.fail_at, None
+        done = _chip.operations
+        restart()
+        assert right() == [OLD if answers[-1] == 500 else NEW], answers
+        _chip.operations, _chip.fail_at = done, failed
+    _chip.fail_at = None
+    assert answers == sorted(answers, reverse=True), answers
+    assert answers.count(500) > 3 and answers.count(200) > 1, answers
+
+
+def answer_to_change():
+    """Return the status of the answer."""
+    try:
+        passwords.change(NEW)
+    except config.HttpError as error:
+        assert error.name == "NOT_STORED"
+        return error.status
+    return 200
 
 
 def test_nvs_that_fails():

@@ -130,6 +130,22 @@ def shuts_the_door_where_keys_cannot_be_read(path, key):
     assert error_of(UpdateError, asyncio.run, rollback.select(web.ota)).name == "UPDATE_ERROR_SIGN"
 
 
+def shuts_the_door_where_the_number_of_the_keys_is_lost(path, key):
+    for name in ("signers1", "signers2"):
+        trust(key)
+        nvs = NVS("kit")
+        nvs.set_blob(name, settings.blob("signers1"))
+        nvs.erase_key("signers")
+        if name == "signers2":
+            nvs.erase_key("signers1")
+        assert refused(path) == WRONG
+        assert refused(path, force=True) == WRONG
+        assert not is_open()
+        assert error_of(UpdateError, asyncio.run, rollback.select(web.ota)).name == "UPDATE_ERROR_SIGN"
+    nvs.set_i32("signers", 0)  # as board.install(signers=[]) leaves it where the power goes then
+    assert signature.signers() == []
+
+
 # Flash that holds another thing than what was hashed, though each part of it fits the others
 
 

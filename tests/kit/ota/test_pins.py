@@ -39,7 +39,7 @@ class Server:
     def __init__(self, certificate: Certificate, folder: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.save(folder / "server.pem"))
-        self._context, self.heard = context, b""
+        self._context, self.heard, self.connections = context, b"", 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
@@ -49,6 +49,7 @@ class Server:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                self.connections += 1
                 with connection, contextlib.suppress(OSError):
                     self._answer(self._context.wrap_socket(connection, server_side=True))
 
@@ -132,6 +133,15 @@ def test_a_file_that_is_none_of_ours(text: str, own_pins: Path):
 def test_what_is_no_pin(given: object):
     with pytest.raises(SecurityError, match="no pin"):
         OtaClient("https://127.0.0.1", pin=given)
+
+
+def test_a_pin_for_an_address_without_tls(server: Server, certificate: Certificate):
+    """Whoever gives one would not want to be heard in the clear."""
+    address = server.url.removeprefix("https://")
+    for url in (f"http://{address}", address, f"HTTP://{address}"):
+        with pytest.raises(SecurityError, match="begins with https"):
+            OtaClient(url, pin=certificate.pin).info()
+    assert not server.connections
 
 
 def test_files_that_have_none(tmp_path: Path):
