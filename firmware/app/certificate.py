@@ -67,7 +67,7 @@ async def put(request):
         context(pair)
     except (KeyError, TypeError, ValueError, OSError):
         advice = "Send certificate and key, EC P-256, in DER as base64."
-        raise HttpError(400, "BAD_CERTIFICATE", "These are no certificate and the key that belongs to it.", advice)
+        raise HttpError(400, "BAD_CERTIFICATE", "This is no certificate with its key.", advice)
     nvs, old = NVS("kit"), 2
     try:
         old = nvs.get_i32("cert")
