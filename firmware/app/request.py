@@ -84,7 +84,8 @@ class Request:
         try:
             self.method, target, version = str(line, "utf-8").rstrip("\r\n").split(" ")
             self._take_target(target)
-            if version in ("HTTP/1.1", "HTTP/1.0") and self.path.startswith("/") and min(target) > " ":
+            is_plain = min(target) > " " and max(target) <= "~"  # RFC 3986, 2
+            if version in ("HTTP/1.1", "HTTP/1.0") and self.path.startswith("/") and is_plain:
                 return version == "HTTP/1.1"
         except ValueError:
             pass

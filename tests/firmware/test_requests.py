@@ -268,6 +268,8 @@ def test_addresses(own) -> None:
         ("/info?a=\0", 400),
         ("/info\tx", 400),
         ("/info?\x1b[2J", 400),
+        ("/info?\x7f", 400),
+        ("/info?\x85", 400),
     ):
         assert status(own, f"GET {target} HTTP/1.1\nHost: localhost") == code, target
     assert status(own, "GET /info HTTP/2.0\nHost: localhost") == 400

@@ -99,7 +99,7 @@ def test_the_button_removes_the_list(installed) -> None:
 def test_pulling_the_plug_ends_the_trial(installed) -> None:
     board, ota = installed.board(), installed.client()
     ota.login()
-    assert "unless somebody logs in" in force(installed, ota, "192.168.1.0/24")
+    assert "or nobody logs in" in force(installed, ota, "192.168.1.0/24")
     ota.restart()
     assert not reaches(installed.http, STRANGER)
     log = board.reset()
