@@ -67,7 +67,7 @@ def change(password):
         settings.store_password(kept)
     except OSError:
         if settings.password() != kept:  # else only what had become old could not be erased
-            raise HttpError(500, "NOT_STORED", "The flash does not take it.", "Restart the board, and try again.")
+            raise HttpError(500, "NOT_STORED", "The flash refuses it.", "Restart the board, and try again.")
     load("tokens").take_key(True)
 
 
