@@ -15,7 +15,7 @@ from kit.ota.result import UploadResult
 
 GREEN, TITLE = "#15803d", "ESP32 OTA Update"  # of the lesson's 1.1.0, and of the kit's own pages
 INFO = "name version build chip running boot next image_state sketch_size free_sketch_space free_heap rssi ip hostname"
-INFO += " uptime boot_files signers security_version reset_cause last_update"
+INFO += " uptime boot_files signers security_version https reset_cause last_update"
 FEW = 0.1  # of the sectors; one more line, or one more file, is a hundredth
 
 
