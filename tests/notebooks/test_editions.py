@@ -113,7 +113,7 @@ def loads_and_stores(cells: list[str]) -> Iterator[tuple[str, bool]]:
             if isinstance(node, ast.Import)
             for alias in node.names
         }
-        inner |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        inner |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ExceptHandler)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and node.id not in inner:
                 yield node.id, False

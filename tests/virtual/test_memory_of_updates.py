@@ -94,7 +94,7 @@ def test_a_version_that_is_reset_on_probation(board: Board, ota: OtaClient, wait
     ("mistake", "cause"),
     [
         (("web.py", "    target = ota.target\n", "    target = nobody\n"), r"NameError in web\.py, line \d+"),
-        (("self_test.py", 'b" 200 " in', 'b" 299 " in'), "its self-test failed: no answer within 1 s"),
+        (("self_test.py", 'b" 200 " not in', 'b" 299 " not in'), "its self-test failed: no answer within 1 s"),
     ],
     ids=["mistake", "silence"],
 )
