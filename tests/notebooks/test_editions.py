@@ -110,7 +110,7 @@ def loads_and_stores(cells: list[str]) -> Iterator[tuple[str, bool]]:
         inner |= {
             alias.asname or alias.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.Import)
+            if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
         inner |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ExceptHandler)}
