@@ -1,7 +1,7 @@
 """A harness that runs the firmware and the virtual board's stand-in modules on CPython and on a real MicroPython.
 
-On MicroPython everything is compiled with mpy-cross, as for a board, and the heap is that of a board, in 32-bit words
-(`wk`), which are 64-bit here.
+On MicroPython everything is compiled with mpy-cross, as for a board, and the heap is that of a board: 120 kB of 32-bit
+words (`120wk`), which are 64-bit here.
 """
 
 import random
@@ -30,7 +30,7 @@ from kit.image.update_image import UpdateImage, build
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 WWW = ROOT / "firmware/app/www"
-HEAP = "136wk"  # 120 as on a board, and what the stand-ins of the chip's own modules take, which are no Python there
+HEAP = "120wk"
 FLASH_SIZE = 0x400000
 DROM, IRAM = 0x3F400020, 0x40080000
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000

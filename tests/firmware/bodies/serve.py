@@ -7,6 +7,7 @@ import gc
 import _chip
 import _pins
 import machine
+import seldom
 import slot
 import starts
 import watchdog
@@ -52,24 +53,21 @@ def serve(port, *options):
     _chip.running = int(values["running"])
     _chip.ssid, _chip.password = values["network"], values["key"]
     import client
-    import config
     import esp32
     import health
     import main
-    import password
     import server
     import web
 
     if values["held"] != -1:
         _pins.held = values["held"]
         machine.Pin = _pins.HeldPin
-    config.TRIAL_SECONDS, config.GUARD_SECONDS = values["trial"], values["guard"]
     nvs = NVS("kit")
     if values["install"]:
         nvs.set_blob("wifi_ssid", b"virtual-wifi")
         nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
-        nvs.set_blob("password", SALT + password.digest(values["password"], SALT))
+        nvs.set_blob("password", SALT + seldom.load("password").digest(values["password"], SALT))
     if values["pair"]:
         with open(values["pair"], "rb") as file:
             nvs.set_blob("cert1", file.read())
@@ -79,9 +77,7 @@ def serve(port, *options):
         nvs.set_i32("config", 8)  # the first set, confirmed
         nvs.set_blob("https_port", str(values["https"]).encode())
     nvs.commit()
-    self_test = main._self_test  # it is forgotten otherwise, as the rest of what is seldom needed
-    self_test.PORT, self_test._TEST_SECONDS = int(port), values["test"]
-    self_test.TLS_PORT = values["https"]
+    _set_times(main, int(port), values)
     main._FEED_SECONDS = values["feed"]
     client.SECONDS, server.HEAD_SECONDS = values["stall"], values["head"]
     if not values["restarts"]:
@@ -166,6 +162,14 @@ def open_https(hungry):
             tls.context = Starved(tls.context, hungry)
 
     main._self_test._start_tls = start_tls
+
+
+# Not in a function that never ends: the board forgets these modules once it serves.
+def _set_times(main, port, values):
+    main._config.TRIAL_SECONDS, main._config.GUARD_SECONDS = values["trial"], values["guard"]
+    self_test = main._self_test
+    self_test.PORT, self_test._TEST_SECONDS = port, values["test"]
+    self_test.TLS_PORT = values["https"]
 
 
 async def _watch():
