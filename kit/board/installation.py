@@ -43,7 +43,10 @@ if keys:
     nvs.commit()
 nvs.set_i32("signers", number if keys else 0)
 nvs.commit()
-for key in ((), ("floor",))[signers == 0] if keys else ("signers1", "signers2", "floor"):
+gone = ["floor"] if signers == 0 or not keys else []
+if not keys:
+    gone += ["signers1", "signers2"]
+for key in gone:
     try:
         nvs.erase_key(key)
     except OSError:
@@ -66,8 +69,6 @@ def store_signers(signers: Sequence[Key | str | Path]) -> str:
 
 # One blob holds both: see firmware/app/certificate.py.
 STORE_CERTIFICATE = """
-from esp32 import NVS
-nvs = NVS("kit")
 try:
     old = nvs.get_i32("cert")
 except OSError:

@@ -6,18 +6,16 @@ They come from the installation, the serial port or a file.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
 from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from kit.errors import SecurityError
+from kit.ota.kept import keep, read_kept
 
+FILE = "pins.json"
 PIN = "[0-9a-f]{64}"
 PORT = 443
 CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----\n(.+?)-----END CERTIFICATE-----", re.DOTALL)
@@ -44,7 +42,7 @@ def pin_of(given: object) -> str:
 
 def pin_for(url: str) -> str | None:
     """Return the pin of the board whose HTTPS is reached at an address; None where it is not known."""
-    pins, (host, port) = _pins(), _place(url)
+    pins, (host, port) = read_kept(FILE), _place(url)
     found = pins.get(f"{host}:{port}", pins.get(host))
     return found if isinstance(found, str) and re.fullmatch(PIN, found) else None
 
@@ -59,25 +57,9 @@ def keep_pin(pin: str, *places: str) -> None:
     for place in places:
         host, port = _place(place)
         keys |= {host, f"{host}:{port}"} if "//" in place else {host}
-    new = _file().with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(_pins() | dict.fromkeys(keys, pin), file)
-        new.replace(_file())
+    keep(FILE, dict.fromkeys(keys, pin))
 
 
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url if "//" in url else f"//{url}")
     return parts.hostname or "", parts.port or PORT
-
-
-def _file() -> Path:
-    return platformdirs.user_data_path("esp32-ota-kit") / "pins.json"
-
-
-def _pins() -> dict:
-    with suppress(OSError, ValueError, RecursionError):  # no file yet, or none of ours
-        found = json.loads(_file().read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}

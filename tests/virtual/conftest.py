@@ -13,6 +13,7 @@ from littlefs import LittleFS, UserContext
 from kit.board.board import Board
 from kit.image import standin
 from kit.image.app_image import with_descriptor
+from kit.image.application import new_app
 from kit.image.update_image import build
 from kit.ota.client import OtaClient
 from kit.virtual.flash import SECTOR
@@ -72,6 +73,23 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Function that starts a virtual board on a flash file, by default a blank one."""
     with contextlib.ExitStack() as stack:
         yield lambda flash=tmp_path / "flash.bin", *options: stack.enter_context(running(flash, *options))
+
+
+@pytest.fixture
+def start_changed(start: Callable[..., Running], tmp_path: Path) -> Callable[[str, str, str], Running]:
+    """Function that starts a board, installed, in a module of whose application another text stands for one."""
+
+    def start_one(module: str, there: str, instead: str) -> Running:
+        virtual, app = start(), new_app(tmp_path / "app")
+        source = (app / module).read_text()
+        assert source.count(there) == 1
+        (app / module).write_text(source.replace(there, instead))
+        board = virtual.board()
+        board.flash(build("1.0.0", board=board, app=app))
+        board.install()
+        return virtual
+
+    return start_one
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,12 @@ others of its addresses stand for strangers.
 
 import urllib.parse
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
 from kit.errors import BoardError
-from kit.image.application import new_app
-from kit.image.update_image import build
 from kit.ota.client import OtaClient
 
 ALLOWED, STRANGER = "127.0.0.2", "127.0.0.3"
@@ -108,19 +105,10 @@ def test_pulling_the_plug_ends_the_trial(installed) -> None:
     assert reaches(installed.http, STRANGER)
 
 
-def test_nobody_comes(tmp_path: Path, start: Callable, wait_until: Callable) -> None:
+def test_nobody_comes(start_changed: Callable, wait_until: Callable) -> None:
     """The owner is shut out, and waits."""
-    app = tmp_path / "app"
-    virtual = start()
-    board = virtual.board()
-    new_app(app)
-    config = app / "config.py"
-    source = config.read_text()
-    config.write_text(source.replace("GUARD_SECONDS = 180", "GUARD_SECONDS = 1"))
-    assert config.read_text() != source
-    board.flash(build("1.0.0", board=board, app=app))
-    board.install()
-    ota = virtual.client()
+    virtual = start_changed("config.py", "GUARD_SECONDS = 180", "GUARD_SECONDS = 1")
+    board, ota = virtual.board(), virtual.client()
     ota.login()
     force(virtual, ota, "192.168.1.0/24")
     with board.listening() as log:

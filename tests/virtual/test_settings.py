@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from kit.errors import BoardError, UpdateError
-from kit.image.application import new_app
 from kit.image.update_image import build
 from kit.ota.client import OtaClient
 
@@ -49,20 +48,9 @@ def test_the_button_removes_all_settings(installed, ota: OtaClient):
     assert ota.info()["hostname"] == installed.name
 
 
-def test_a_wifi_that_is_not_there_is_tried_and_forgotten(
-    installed, tmp_path: Path, start: Callable, wait_until: Callable
-):
-    app = tmp_path / "app"
-    virtual = start()
-    board = virtual.board()
-    new_app(app)
-    config = app / "config.py"
-    source = config.read_text()
-    config.write_text(source.replace("TRIAL_SECONDS = 30", "TRIAL_SECONDS = 1"))
-    assert config.read_text() != source
-    board.flash(build("1.0.0", board=board, app=app))
-    board.install()
-    ota = virtual.client()
+def test_a_wifi_that_is_not_there_is_tried_and_forgotten(start_changed: Callable, wait_until: Callable):
+    virtual = start_changed("config.py", "TRIAL_SECONDS = 30", "TRIAL_SECONDS = 1")
+    board, ota = virtual.board(), virtual.client()
     ota.login()
     ota.configure(wifi_ssid="nobody", hostname="nobody")
     assert ota.config()["wifi_ssid"] == "nobody"

@@ -37,7 +37,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this session knows of boards, and the file of pins, of one test."""
     monkeypatch.setattr(boot_log, "known_urls", {})
     monkeypatch.setattr(boot_log, "meet", lambda url, address: None)
-    monkeypatch.setattr(pins.platformdirs, "user_data_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
 
 
 NAMES = [

@@ -24,7 +24,7 @@ INFO |= {"chip": "ESP32 (virtual)", "image_state": "VALID", "hostname": "my-boar
 @pytest.fixture(autouse=True)
 def own_pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of pins of one test."""
-    monkeypatch.setattr(pins.platformdirs, "user_data_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
     return tmp_path / "esp32-ota-kit" / "pins.json"
 
 
