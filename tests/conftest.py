@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from jupyter_client.manager import KernelManager
 
 # How to get a tool that no distribution's package manager brings everywhere.
 INSTALL = {
@@ -23,6 +24,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     os.environ.update(KIT_BOARD="virtual", KIT_PACE="0", KIT_FLASH=os.path.join(folder.name, "flash.bin"))
     os.environ["XDG_DATA_HOME"] = os.path.join(folder.name, "data")
+    # TCP ports for a kernel are chosen, let go, and bound by it a second later; a virtual board may have got one of
+    # them meanwhile. Sockets in a folder are nobody else's. nbval lets nobody configure its kernels (0.11, kernel.py).
+    KernelManager.transport.default_value = "ipc"
+    KernelManager._ip_default = lambda manager: os.path.join(folder.name, "kernel")  # how their names begin
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ OPTIONS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing outside this computer
 ]
 LAB = ["lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--expose-app-in-browser"]
+KERNELS = "--KernelManager.transport=ipc"  # see tests/conftest.py
 NO_LESSON = shutil.ignore_patterns("my_app*", "conftest.py", "__pycache__", ".ipynb_checkpoints")
 # Older releases of jupyter-server-proxy give up after 20 s, newer ones after 300 s.
 PATIENCE = """\
@@ -119,7 +120,6 @@ def environment(home: Path, pace: str) -> dict[str, str]:
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "JUPYTER_TOKEN": TOKEN,
         "KIT_BOARD": "virtual",
         "KIT_FLASH": str(home / "flash.bin"),
@@ -133,13 +133,17 @@ def jupyterlab(
     folder: Path, variables: dict[str, str], wait_until: Callable[..., None], *options: str
 ) -> Iterator[str]:
     """Run JupyterLab in `folder`; its URL."""
-    runtime = Path(variables["JUPYTER_RUNTIME_DIR"])
     news = Path(variables["JUPYTER_CONFIG_DIR"], NEWS)
     news.parent.mkdir(parents=True, exist_ok=True)
     news.write_text('{"fetchNews": "false"}')
-    log = runtime.with_name("lab.log")
-    command = [Path(sys.executable).with_name("jupyter"), *LAB, *options]
-    with log.open("w") as output, subprocess.Popen(command, cwd=folder, env=variables, stderr=output) as process:
+    log = folder.with_name("lab.log")
+    command = [Path(sys.executable).with_name("jupyter"), *LAB, KERNELS, *options]
+    with (
+        tempfile.TemporaryDirectory(prefix="kit-lab-") as short,  # of the 108 characters that a socket's path may have
+        log.open("w") as output,
+        subprocess.Popen(command, cwd=folder, env=variables | {"JUPYTER_RUNTIME_DIR": short}, stderr=output) as process,
+    ):
+        runtime = Path(short)
         try:
             wait_until(lambda: process.poll() is not None or url(runtime))
             assert process.poll() is None, log.read_text()
