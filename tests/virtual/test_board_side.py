@@ -1,6 +1,7 @@
 """The kit's own verbs over other ports than a virtual board's, and on a board that goes away."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -41,6 +42,9 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 CONSOLE = 260  # bytes that wait for the program: stdin_ringbuf_array in ports/esp32/mphalport.c, MicroPython 1.26
 
+SIGNS = re.compile(b"(>>>|raw REPL|rst:|DOWNLOAD)")  # of what takes bytes from now on
+LONGEST = 7  # bytes of one that has not arrived whole
+
 
 class Wire:
     """A virtual board behind a plain TCP port, which has no reset lines; its buttons are here.
@@ -74,12 +78,14 @@ class Wire:
 
     def _bring(self) -> None:
         with contextlib.suppress(serial.SerialException):  # the port was closed
+            said = b""
             while True:
                 data = self._port.read(max(1, self._port.in_waiting))
-                if b">>>" in data or b"raw REPL" in data:
-                    self._program_runs, self._waiting = False, 0
-                elif b"rst:" in data:
-                    self._program_runs, self._waiting = b"DOWNLOAD" not in data, 0
+                said += data
+                *others, said = SIGNS.split(said)  # a sign may come in two parts
+                for sign in others[1::2]:
+                    self._program_runs, self._waiting = sign == b"rst:", 0
+                said = said[-LONGEST:]
                 if client := self._client:
                     with contextlib.suppress(OSError):
                         client.sendall(data)
