@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from kit.board.control import ask
 from kit.board.installation import HOSTNAMES, store_certificate, store_settings, store_signers
 from kit.board.listener import Listener
 from kit.board.loader import download_mode
+from kit.board.moment import seconds_since_2000
 from kit.board.pins import Pin, Pins
 from kit.board.port import open_port
 from kit.board.readiness import make_ready
@@ -304,3 +306,19 @@ class Board:
         if not self.is_virtual:
             raise BoardError("The kit cannot press a button of a real board.", f"Hold the one on GPIO {pin} yourself.")
         return Press(self.control, pin)
+
+    def set_time(self, when: datetime | str) -> None:
+        """Set the clock of a virtual board, at once, whatever runs on it. The clock goes on from there.
+
+        The time outlives every reset but that by power or EN, as a chip's does: after board.reset() it is 2000 again.
+
+        Args:
+            when: a datetime, or a text such as "2027-03-14T02:13:00+01:00", from 2000 to 2099; UTC where it has no
+                offset.
+
+        Raises:
+            BoardError: it is a real board, there is no such time, or the board has no power.
+        """
+        if not self.is_virtual:
+            raise BoardError("The kit cannot set the clock of a real board.", "It asks a time server by itself (NTP).")
+        ask(self.control, "clock", seconds=seconds_since_2000(when))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kit.board.board import Board
 
 FIRST_VERSION = "1.0.0"
-LESSONS = 5
+LESSONS = 6
 
 
 def make_ready(board: Board, lesson: int) -> None:

@@ -31,6 +31,7 @@ ESP32_S3 = 9
 CONFIRM = "from esp32 import Partition\n\nPartition.mark_app_valid_cancel_rollback()\n"
 ASLEEP = "import machine\n\nmachine.deepsleep(1000)\n"
 ASLEEP_IN_ORDER = """
+import packed
 import asyncio
 import machine
 import self_test
@@ -50,7 +51,7 @@ self_test.show_access = show_and_sleep
 CRASH = "raise RuntimeError('crashed on purpose')\n"
 # The watchdog runs already, for a minute; five seconds are enough to see it
 HANG = "import machine\n\nmachine.WDT(timeout=5000)\nwhile True:\n    pass\n"
-NO_CONFIRM = "import self_test\n\nself_test._confirm = lambda: None\n"
+NO_CONFIRM = "import packed\nimport self_test\n\nself_test._confirm = lambda: None\n"
 
 
 @dataclass(frozen=True, repr=False)

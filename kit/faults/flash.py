@@ -1,5 +1,6 @@
 """Faults of the flash, below the driver: only a virtual board can have them on request."""
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -36,6 +37,18 @@ class FlashFault(AbstractContextManager):
     def _plant(self, on: bool) -> None:
         for at in self.places:
             ask(self.board.control, "fault", kind=self.kind, at=at, on=on)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Return once the fault has cut the power.
+
+        Raises:
+            BoardError: that does not happen within so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while ask(self.board.control, "powered"):
+            if time.monotonic() > deadline:
+                raise BoardError(f"The power has not gone within {seconds:g} s.", "Plant the fault before the update.")
+            time.sleep(0.05)
 
     def remove(self) -> None:
         """Take the fault away; where the power is off, switch it on again."""

@@ -90,9 +90,11 @@ def run(options: argparse.Namespace, flash_file: Path) -> None:
     ended = SimpleQueue()  # a signal handler may put something in at any moment; an Event could hold its own lock then
     commands = {
         "power": chip.power,
+        "powered": lambda: flash.powered,
         "fault": flash.plant,
         "pins": chip.look,
         "press": chip.press,
+        "clock": chip.set_clock,
     }
     control = Control(lambda: options.leased and ended.put(True), commands, last[2])
     for number in (signal.SIGINT, signal.SIGTERM):

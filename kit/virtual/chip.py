@@ -25,8 +25,9 @@ from kit.virtual.names import Names
 from kit.virtual.pins import PINS, Pins
 from kit.virtual.ports import reserve
 from kit.virtual.rom import Rom
+from kit.virtual.rtc import Rtc, start_of
 from kit.virtual.run import frames
-from kit.virtual.run.frames import ERASE, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, SLEEP, WRITE
+from kit.virtual.run.frames import CLOCK, ERASE, MEMORY, NAME, PIN, PRESS, READ, REPLY, RESET, SERIAL, SLEEP, WRITE
 from kit.virtual.uart import SPEED, Uart
 
 # MicroPython's machine.reset_cause() (ports/esp32/modmachine.c)
@@ -37,6 +38,7 @@ BOOTLOADER_OFFSET = 0x1000
 # EN rises slowly: its capacitor charges through 10 kΩ, and a host that lets go of RTS before it pulls DTR still gets
 # download mode (esptool's reset sequence counts on it). Generous, since a loaded computer toggles the lines late.
 EN_RISE = 0.4  # s
+PATIENCE = 5.0  # s for a child to set its clock, which it does at once unless it hangs in C
 RETRY = 0.5  # s from a start that failed to the next one; the ROM's watchdog takes about as long
 
 ROM_BANNER = "ets Jul 29 2019 12:21:46\r\n\r\nrst:{},boot:{}\r\n"
@@ -83,7 +85,7 @@ class Chip:
         self._http_reserved, self.http = reserve(http, last[1])
         self._https_reserved, self.https = reserve(0, last[2])
         self.uart = Uart(serial, self._from_host, partial(self._soon, self._follow_lines), flash.pace, last[0])
-        self.pins, self.names = Pins(), Names(self._print)
+        self.pins, self.names, self.rtc = Pins(), Names(self._print), Rtc()
         self._loop = asyncio.new_event_loop()
         self._busy = threading.Lock()  # an event happens
         self._in_reset = False  # EN is low, or rises
@@ -125,6 +127,16 @@ class Chip:
             (self.pins.held.add if held else self.pins.held.discard)(pin)
             if self.child:
                 self.child.send(PRESS, bytes([pin, bool(held)]))
+
+    def set_clock(self, seconds: float) -> None:
+        """Let the clock show so many seconds since 2000 from now on: a command of the control side."""
+        self._settle()
+        with self._busy:
+            if not self.flash.powered:
+                raise ValueError("without power there is no clock")
+            self.rtc.start = start_of(seconds)
+            if self.child:
+                self.child.set_clock(self.rtc.start)
 
     def look(self) -> list[dict]:
         """Return what there is to see at the pins: a command of the control side; see Pins.seen."""
@@ -178,6 +190,8 @@ class Chip:
         self._halt()
         if not self.flash.powered:
             return
+        if cause == POWER_ON:
+            self.rtc.forget()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_DOWNLOAD) + "waiting for download\r\n")
         restart, reload = (partial(self._soon, act, HARD_RESET) for act in (self.boot, self._download))
         self._rom = Rom(self.flash, self.mac, self.uart.send_slowly, restart, reload, self._set_speed)
@@ -190,6 +204,7 @@ class Chip:
             return None
         if cause == POWER_ON:
             self.pins.forget()
+            self.rtc.forget()
         self._print(ROM_BANNER.format(RESET_NAMES[cause], BOOT_FLASH))
         if not self._load_bootloader():
             return self._boot_after(RETRY, ROM_WATCHDOG)
@@ -275,6 +290,8 @@ class Child:
             "password": chip.wifi.wifi_password,
             "hosts": list(chip.hosts),
             "held": list(held),
+            "start": chip.rtc.start,
+            "kept": chip.rtc.memory.hex(),
         }
         self._process = subprocess.Popen(
             # -P: a learner's own random.py in the working folder must not be found instead of Python's
@@ -284,6 +301,7 @@ class Child:
             env=os.environ | {"PYTHONPATH": str(Path(kit.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"},
         )
         self._lock = threading.Lock()
+        self._has_clock = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="child", daemon=True)
         self._thread.start()
 
@@ -295,6 +313,12 @@ class Child:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
+    def set_clock(self, start: int) -> None:
+        """Set its clock; returns when that is done, whatever its program does, or when it has ended."""
+        self._has_clock.clear()
+        self.send(CLOCK, struct.pack("<q", start))
+        self._has_clock.wait(PATIENCE)
+
     def send(self, kind: int, payload: bytes) -> None:
         """Send one frame to the child."""
         with self._lock, contextlib.suppress(OSError, ValueError):  # it may end at any moment; its bytes are then lost
@@ -305,6 +329,7 @@ class Child:
             for kind, payload in frames.received(pipe):
                 with contextlib.suppress(NoPowerError):  # the program gets no answer, and waits until it is ended
                     self._handle(kind, payload)
+        self._has_clock.set()
         self._chip.child_asks(self, self._chip.child_ended)
 
     def _handle(self, kind: int, payload: bytes) -> None:
@@ -314,6 +339,11 @@ class Child:
             self._chip.child_asks(self, self._chip.boot, payload[0])
         elif kind == SLEEP:
             self._chip.child_asks(self, self._chip.sleep, *struct.unpack("<q", payload))
+        elif kind == CLOCK:
+            [self._chip.rtc.start] = struct.unpack("<q", payload)
+            self._has_clock.set()
+        elif kind == MEMORY:
+            self._chip.rtc.memory = payload
         elif kind == PIN:
             self._chip.child_asks(self, self._chip.pins.drive, *struct.unpack("<BBH", payload))
         elif kind == NAME:

@@ -4,7 +4,7 @@
 import hashlib
 import struct
 
-SECTOR = 4096  # the image is read in pieces of this size, so that it also fits a chip's heap
+PIECE = 1024  # bytes at a time: a chip's bootloader takes none of the program's memory
 MAGIC = 0xE9
 MAX_SEGMENTS = 16
 MAX_SEGMENT_LENGTH = 0x1000000  # ESP_IMAGE_MAX_FLASH_ADDR_SIZE
@@ -38,14 +38,14 @@ def verify(read, start: int, size: int) -> int:
         sha.update(_read(read, address - 8, 8))
         end = address + length
         while address < end:
-            piece = _read(read, address, min(SECTOR, end - address))
+            piece = _read(read, address, min(PIECE, end - address))
             sha.update(piece)
             total ^= int.from_bytes(piece, "little")  # all bytes at once; their order does not matter
             address += len(piece)
     tail = _read(read, end, 16 - (end - start) % 16)
     sha.update(tail)
     checksum = 0xEF
-    for byte in total.to_bytes(SECTOR, "little"):
+    for byte in total.to_bytes(PIECE, "little"):
         checksum ^= byte
     if checksum != tail[-1]:
         raise ValueError("Checksum failed. Calculated 0x%x read 0x%x" % (checksum, tail[-1]))

@@ -62,10 +62,10 @@ class Partition:
 
     def readblocks(self, block_num, buf, offset=0):
         view = memoryview(buf)
-        view[:] = _read(self._row, block_num * self._block_size + offset, len(view))
+        _chip.read_into(_address(self._row, block_num * self._block_size + offset, len(view)), view)
 
     def writeblocks(self, block_num, buf, offset=None):
-        data = bytes(memoryview(buf))
+        data = memoryview(buf)
         start = block_num * self._block_size
         if offset is None:  # else the caller has erased
             if self._block_size < _SECTOR:

@@ -159,9 +159,7 @@ class PWM:
 
 
 class RTC:
-    """The clock; unlike a chip's, neither its time nor its memory outlives a reset."""
-
-    _memory = b""
+    """The clock; its time and its memory outlive every reset but that by power or EN."""
 
     def datetime(self, when=None):
         """Year, month, day, weekday, hour, minute, second, microsecond; setting does not look at the weekday."""
@@ -176,10 +174,10 @@ class RTC:
 
     def memory(self, data=None):
         if data is None:
-            return RTC._memory
+            return _chip.kept
         if len(data) > 2048:  # MICROPY_HW_RTC_USER_MEM_MAX
             raise ValueError("buffer too long")
-        RTC._memory = bytes(data)
+        _chip.keep(bytes(data))
 
 
 class Timer:

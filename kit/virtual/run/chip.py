@@ -15,7 +15,7 @@ from .console import Console
 from .errors import BoardOSError
 from .interrupt import pending
 from .memory import memory
-from .modules import clock, set_clock
+from .modules import clock, start_clock, start_of
 
 FLASH_ERROR = (-0x6001, "ESP_ERR_FLASH_OP_FAIL")
 HARD_RESET, WDT_RESET, SOFT_RESET = 2, 3, 5  # machine.reset_cause(); a panic counts as hard (modmachine.c)
@@ -42,18 +42,22 @@ class Chip:
     `reset_cause`, `mac` (6 bytes), `flash_size`, `http` and `https` (the ports on this computer that stand for the
     board's 80 and 443), `ssid` and `password` (of the one network), `hosts` (names by which clients ask for it).
     `ports` has such ports by the board's own, `ip` is its address,
-    `console` its UART, `memory` its RAM, `clock` its time, and `error` makes what the board knows as OSError.
+    `console` its UART, `memory` its RAM, `clock` its time, `kept` what its RTC remembers, and `error` makes what the
+    board knows as OSError.
     """
 
     error, memory = BoardOSError, memory
-    clock, set_clock = staticmethod(clock), staticmethod(set_clock)
+    clock = staticmethod(clock)
 
     def __init__(self, settings: dict) -> None:
         vars(self).update(settings, mac=bytes.fromhex(settings["mac"]), ip="127.0.0.1")
+        self.kept = bytes.fromhex(settings["kept"])
+        start_clock(settings["start"])
         self.ports = {80: settings["http"], 443: settings["https"]}
         self.on_bind: Callable[[int], None] = lambda port: None  # called with each port that a program takes
         self._held = set(settings["held"])  # pins that a button holds low
         self._on_pin: dict[int, Callable[[int], None]] = {}  # what is called with the new level
+        self._setting = threading.Lock()  # the clock is set: the chip hears of two times in the order of their coming
         self._name = self._told = ""
         self._alarms: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._started = time.monotonic()
@@ -69,6 +73,8 @@ class Chip:
         for kind, payload in frames.received(self._input):
             if kind == frames.PRESS:
                 self._press(*payload)
+            elif kind == frames.CLOCK:
+                self._start_clock(payload)
             else:
                 (self.console.receive if kind == frames.SERIAL else self._replies.put)(payload)
         os._exit(0)  # the parent has gone: so has the power
@@ -102,6 +108,9 @@ class Chip:
     def read(self, address: int, n: int) -> bytes:
         return self._request(frames.READ, struct.pack("<II", address, n))
 
+    def read_into(self, address: int, view: memoryview) -> None:
+        view[:] = self.read(address, len(view))
+
     def write(self, address: int, data: bytes) -> None:
         self._request(frames.WRITE, struct.pack("<I", address) + data)
 
@@ -112,6 +121,21 @@ class Chip:
 
     def pin(self, number: int, level: int, mode: int) -> None:
         self._send(frames.PIN, struct.pack("<BBH", number, mode & 7, level))
+
+    def set_clock(self, parts: tuple) -> None:
+        """Set the clock to year, month, day, hour, minute, second, also for the starts that follow."""
+        with pending:
+            self._start_clock(struct.pack("<q", start_of(parts)))
+
+    def _start_clock(self, start: bytes) -> None:
+        with self._setting:
+            start_clock(*struct.unpack("<q", start))
+            self._send_now(frames.CLOCK, start)
+
+    def keep(self, data: bytes) -> None:
+        """Keep what machine.RTC.memory() is given."""
+        self.kept = data
+        self._send(frames.MEMORY, data)
 
     def is_held(self, number: int) -> bool:
         """Tell whether a button holds the pin low."""

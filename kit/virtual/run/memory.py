@@ -43,6 +43,7 @@ class Memory:
         self._least = self._free
         self._looked, self._cost = 0.0, PERIOD
         self._areas: list[int] = []
+        self._apart: dict[int, object] = {}  # by id
         self.begin(list)
 
     def start(self) -> None:
@@ -60,10 +61,22 @@ class Memory:
     def begin(self, roots: Callable[[], Iterable[object]]) -> None:
         """Begin a life of the interpreter, in which `roots` yields what holds all that programs hold."""
         gc.freeze()  # what is there so far is no program's
+        self._apart.clear()
+        self.is_serving = False  # asyncio runs
         self._free += sum(self._areas[1:])
         self._roots = roots
         self._areas = [FIRST_AREA]
         self._held, self._more = AT_START, 0
+
+    def set_apart(self, things: Iterable[object]) -> None:
+        """Count these as no program's; before asyncio runs also what else there is so far, which is then too little.
+
+        What is frozen stays for good, and so must not be what a program has loaded for a while.
+        """
+        if not self.is_serving:
+            gc.freeze()
+        else:
+            self._apart.update((id(thing), thing) for thing in (self._apart, *things) if _is_container(thing))
 
     def _usable(self) -> int:
         return sum(self._areas) * 125 // 128  # the rest is the tables of its blocks
@@ -131,9 +144,8 @@ class Memory:
     def _count(self) -> None:
         with pending:
             enough = self._usable() + self.largest
-            containers = filter(
-                _is_container, gc.get_objects()
-            )  # found before there is another list, which would be one
+            # found before there is another list, which would be one
+            containers = [thing for thing in gc.get_objects() if _is_container(thing) and id(thing) not in self._apart]
             self._held = AT_START + held([*containers, *self._roots(), *_locals()], pending.names, enough)
 
     def _has_room(self, n: int) -> bool:

@@ -24,6 +24,7 @@ VERSION = (1, 26, 0)
 RELEASE = "v1.26.0 on 2025-08-09"
 MACHINE = f"virtual board (CPython {sys.version_info.major}.{sys.version_info.minor}, no Xtensa code runs) with ESP32"
 EPOCH = 946684800  # 2000-01-01 in seconds since 1970: where the ESP32's clock starts
+PIECE = 512  # bytes that are decompressed at a time
 TICKS = 1 << 30  # MICROPY_PY_TIME_TICKS_PERIOD
 
 # modules that differ from this computer's only in having fewer names
@@ -39,8 +40,8 @@ SUBSETS = {
 OF_BINASCII = "a2b_base64 b2a_base64 crc32 hexlify unhexlify"
 OF_STRUCT = "calcsize pack pack_into unpack unpack_from"
 
-_start = time.monotonic()
-_ahead = 0  # s by which the clock was set
+_born = time.monotonic()
+_start = time.monotonic_ns()  # when the clock would have shown 2000-01-01 00:00:00
 
 
 def attrtuple(**fields: object) -> tuple:
@@ -107,12 +108,13 @@ class DeflateIO(Stream):
         self._inflate = zlib.decompressobj(self.FORMATS[format])
 
     def receive(self, view: memoryview) -> int:
-        byte = bytearray(1)  # it takes no byte more than it needs
+        # It takes no byte more than it needs; whoever closes the stream with it cannot tell.
+        piece = bytearray(PIECE if self._closes else 1)
         try:
             while not self._data and not self._inflate.eof:
-                if not self._stream.readinto(byte):
+                if not (n := self._stream.readinto(piece)):
                     raise EOFError
-                self._data = self._inflate.decompress(byte)
+                self._data = self._inflate.decompress(piece[:n])
         except zlib.error:
             raise board_error("EINVAL") from None
         n = min(len(view), len(self._data))
@@ -132,11 +134,11 @@ class IOBase:
 
 
 def _elapsed(per_second: int) -> int:
-    return int((time.monotonic() - _start) * per_second)
+    return int((time.monotonic() - _born) * per_second)
 
 
 def _now(per_second: int = 1) -> int:
-    return _elapsed(per_second) + _ahead * per_second
+    return (time.monotonic_ns() - _start) * per_second // 10**9
 
 
 def _gmtime(when: int | None = None) -> tuple:
@@ -154,10 +156,15 @@ def clock() -> tuple:
     return (year, month, day, weekday, *time_of_day, _now(1_000_000) % 1_000_000)
 
 
-def set_clock(parts: tuple) -> None:
-    """Set the clock to year, month, day, hour, minute, second; ticks do not follow."""
-    global _ahead
-    _ahead = _mktime(parts) - _elapsed(1)
+def start_clock(start: int) -> None:
+    """Let the clock show what it does where it showed 2000-01-01 at `start`; ticks do not follow."""
+    global _start
+    _start = start
+
+
+def start_of(parts: tuple) -> int:
+    """Return the start of a clock that shows year, month, day, hour, minute, second now."""
+    return time.monotonic_ns() - _mktime(parts) * 10**9
 
 
 def _kbd_intr(char: int) -> None:

@@ -18,6 +18,7 @@ from .line import completions
 from .memory import memory
 from .modules import MACHINE, PLAIN, RELEASE, VERSION, IOBase, attrtuple
 from .mounts import Mounts
+from .nameserver import PORT, start_name_server
 from .repl import Repl
 from .sockets import SELECT_NAMES, SOCKET_NAMES, Socket, open_sockets
 from .space import BOARD_FOLDER, FROZEN, Space
@@ -37,6 +38,7 @@ class Runtime:
     def __init__(self, settings: dict) -> None:
         pending.install()
         self._chip = Socket.chip = Chip(settings)
+        self._chip.ports[PORT] = start_name_server(self._chip.ip)
         self._console = self._chip.console
         self._repl = Repl(self._console, self._run_command, self._complete)
         self._stdout = Output(self._console)

@@ -143,11 +143,21 @@ class Socket(Stream):
     def recv(self, n: int, flags: int = 0) -> bytes:
         return self.recvfrom(n)[0]
 
+    def receive_all(self, n: int) -> bytes:
+        """Return up to n bytes for TLS, which has a place of its own for them."""
+        return self._talk("recv", n)
+
     def recvfrom(self, n: int, flags: int = 0) -> tuple[bytes, tuple]:
         if self.is_new:
             raise board_error("ENOTCONN")
         allocate(n)
-        return self._talk("recvfrom", n)
+        data, sender = self._talk("recvfrom", n)
+        return data, sender and self._known_as(*sender)
+
+    def _known_as(self, ip: str, port: int) -> tuple[str, int]:
+        """Return the address of the board's that is reached at one on this computer."""
+        own = (own for own, there in self.chip.ports.items() if ip == self.chip.ip and there == port)
+        return ip, next(own, port)
 
     def write(self, data: bytes, *limits: int) -> int | None:
         return unless_blocked(self.send, part(as_bytes(data), *limits))

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from .errors import BoardOSError
 from .interrupt import pending
+from .memory import memory
 from .mounts import Mounts
 from .streams import BUFFERS
 
@@ -171,8 +172,10 @@ class Space:
         path = BOARD_FOLDER.joinpath(*name.split("."))
         if names := self._natives.get(name):
             with pending:  # a host's package whose import was interrupted stays half imported
+                before = set(map(id, gc.get_objects()))
                 vars(module).update(names() if callable(names) else names)
-                gc.freeze()  # what a host's package holds is no program's
+                new = [thing for thing in gc.get_objects() if id(thing) not in before and thing is not before]
+                memory.set_apart([vars(module), *new])  # what a host's package holds is no program's
         elif path.is_dir():
             module.__path__ = f".{name}"
         else:

@@ -8,6 +8,7 @@ import itertools
 import select
 import socket as host
 import time
+import traceback
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -170,6 +171,7 @@ class Loop:
         """Does nothing, as on the chip."""
 
     def _run(self, main: Task | None) -> object:
+        memory.is_serving = True
         while True:
             if not self._queue and not self._io:
                 self.current = None
@@ -198,6 +200,7 @@ class Loop:
                     raise
 
     def _end(self, task: Task, error: BaseException) -> None:
+        traceback.clear_frames(error.__traceback__)  # a chip's error holds numbers of lines, not what was there
         task.outcome = error
         self.living.discard(task)
         if task.on_done:
@@ -275,10 +278,13 @@ class Loop:
             if error is not mark:
                 runner.cancel()
                 raise
-            is_good, result = found[0]
+            is_good, result = found.pop()
             if is_good:
                 return result
-            raise result from None
+            try:
+                raise result from None
+            finally:
+                del result, task, runner  # its traceback holds this frame, which would hold it
         runner.cancel()
         await runner
         raise TimeoutError

@@ -120,7 +120,7 @@ class SSLSocket(Stream):
     def _fill(self) -> bool:
         """Take what has come; False where nothing has."""
         try:
-            data = self._sock.recv(RECORD)
+            data = self._sock.receive_all(RECORD)
         except BoardOSError:
             if self._sock.host.gettimeout() != 0:
                 raise

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ FLASH_SIZE = 0x400000
 SECTOR = 4096
 OTA_0 = 0x10000
 PATIENCE = 20  # s; a test that waits this long has failed
-READ, WRITE, ERASE, RESET, PIN, NAME = 0x10, 0x11, 0x12, 0x20, 0x21, 0x22
+CLOCK, READ, WRITE, ERASE, RESET, PIN, NAME, MEMORY = 0x04, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22, 0x24
 CTRL_A, CTRL_D = b"\x01", b"\x04"
 
 
@@ -31,6 +32,8 @@ class Life:
         self.http, self.https = _free_port(), _free_port()
         self.pins: list[tuple[int, int, int]] = []  # number, mode, level
         self.names: list[str] = []
+        self.starts: list[int] = []  # of the clock, in ns
+        self.kept: list[bytes] = []
         self.requests: list[tuple[int, int, int]] = []  # kind, address, length
         self.reset_cause: int | None = None
         self.fail_writes = False
@@ -48,6 +51,8 @@ class Life:
             "password": "virtual-password",
             "hosts": [],
             "held": [],
+            "start": time.monotonic_ns(),
+            "kept": "",
         }
         command = [sys.executable, "-P", "-m", "kit.virtual.run", json.dumps(born | settings)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -86,6 +91,10 @@ class Life:
                 self.pins.append(struct.unpack("<BBH", payload))
             elif kind == NAME:
                 self.names.append(payload.decode())
+            elif kind == CLOCK:
+                self.starts.append(*struct.unpack("<q", payload))
+            elif kind == MEMORY:
+                self.kept.append(payload)
             else:
                 self._output += payload
             self._news.notify_all()

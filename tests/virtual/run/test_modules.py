@@ -70,6 +70,7 @@ def test_the_clock_is_set_and_ticks_go_on(raw):
         "(True, True)"
     )
     assert raw.value("rtc.memory(b'kept'), machine.RTC().memory()") == "(None, b'kept')"
+    assert (len(raw.starts), raw.kept) == (1, [b"kept"])
     assert "ValueError" in raw.run("rtc.datetime((2026, 1, 1))")[1]
 
 

@@ -98,3 +98,34 @@ def test_datagrams_pass(raw):
         assert raw.value("u.recvfrom(100)") == f"(b'pong', ('127.0.0.1', {port}))"
     raw.run("u.settimeout(0.1)")
     assert "ETIMEDOUT" in raw.run("u.recv(1)")[1]
+
+
+NAME_SERVER = f"""{WIFI}
+import socket, select
+server = (wlan.ifconfig()[3], 53)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.setblocking(False)
+poll = select.poll()
+poll.register(u, select.POLLIN)
+def ask(question):
+    u.sendto(question, server)
+    return poll.poll(20_000)[0][1], u.recvfrom(512)
+"""
+OF_LOCALHOST = b"\0\7\1\0\0\1\0\0\0\0\0\0\x09localhost\0\0\1\0\1"
+
+
+def test_the_name_server_answers_a_socket_that_never_waits(raw):
+    raw.run(NAME_SERVER)
+    assert "[Errno 11] EAGAIN" in raw.run("u.recvfrom(512)")[1]
+    assert raw.value("poll.poll(0)") == "[]"
+    event, (data, sender) = eval(raw.value(f"ask({OF_LOCALHOST!r})"))
+    assert (event, sender) == (1, ("127.0.0.1", 53))  # POLLIN, and the port that was asked
+    assert data[:8] == b"\0\7\x81\x80\0\1\0\1"
+    assert data.endswith(socket.inet_aton("127.0.0.1"))
+    _, (data, _) = eval(raw.value(f"ask({OF_LOCALHOST.replace(b'localhost', b'127.0.0.1')!r})"))
+    assert data[:8] == b"\0\7\x81\x83\0\1\0\0"
+
+
+def test_the_name_server_is_not_reached_without_wifi(raw):
+    raw.run(NAME_SERVER + "wlan.disconnect()")
+    assert "EHOSTUNREACH" in raw.run("u.sendto(b'?', ('127.0.0.1', 53))")[1]
