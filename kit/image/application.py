@@ -29,6 +29,10 @@ MADE_BY = ".kit-version"  # in a copy; hidden, so that no board gets it
 MOUNTED = "/app/"  # on the board, by firmware/slot.py
 SENT = ("www/ota.js", "www/style.css")  # files that page.py sends as they are
 PACKED = ".gz"  # behind their names: a third of the bytes; browsers and requests unpack them
+UNPACKED = ("main.py", "packed.py")  # modules that are needed before packed.py unpacks the others
+MODULES, INDEX = "modules", "modules.txt"  # the file of those, and a line for each: name, and place in grains
+WINDOW = 10  # log2 of the bytes that they refer back to: as packed.py has it, since the board keeps them in memory
+GRAIN = 64  # bytes, as packed.py has it: a module that grows by less stays where it is
 MOST_LACKING = 8  # an eighth: what lacks more of the kit's own application is no edited copy of it
 MOST_NAME = 255  # bytes of a file's name that mpy-cross takes
 TOO_DEEP = "an expression is too long, or nested too deeply"
@@ -127,10 +131,11 @@ def pack(app_dir: str | Path, *, compiled: bool, room: int) -> bytes:
             error, with file and line.
     """
     sources = read_folder(app_dir, room)
-    files = _on_board(sources, compiled)
     own = read_folder(firmware_dir() / "app", room)
-    places = _on_board(own, compiled) if _is_edited_copy(sources, own) else {}
-    return make_image(files, places, room)
+    if _is_edited_copy(sources, own):
+        with contextlib.suppress(ImageError):  # with places it may be too large
+            return make_image(_on_board(sources, own, compiled), _on_board(own, own, compiled), room)
+    return make_image(_on_board(sources, sources, compiled), {}, room)
 
 
 def _is_edited_copy(sources: dict[str, bytes], own: dict[str, bytes]) -> bool:
@@ -139,18 +144,57 @@ def _is_edited_copy(sources: dict[str, bytes], own: dict[str, bytes]) -> bool:
     return lacking * MOST_LACKING <= sum(map(len, own.values()))
 
 
-def _on_board(sources: dict[str, bytes], compiled: bool) -> dict[str, bytes]:
+def _on_board(sources: dict[str, bytes], own: dict[str, bytes], compiled: bool) -> dict[str, bytes]:
+    """Return the files of an application; in the file of all modules those of the kit's own application have places."""
     files = {}
     knows_packed = f'"{PACKED}"'.encode() in sources.get("page.py", b"")  # an older copy of the application does not
     for name, data in sorted(sources.items()):
         if name.endswith(".py"):
-            data, bytecode = _module(name, data)
-            if compiled:
-                name, data = name.removesuffix(".py") + ".mpy", bytecode
+            if not _stands_among(name, sources):
+                files[on_chip(name) if compiled else name] = _module(name, data)[compiled]
         elif name in SENT and knows_packed and name + PACKED not in sources:
-            name, data = name + PACKED, packed(data)
-        files[name] = data
+            files[name + PACKED] = packed(data)
+        else:
+            files[name] = data
+    if modules := _modules(sources, compiled):
+        files[INDEX], files[MODULES] = joined(modules, _modules(own, compiled))
     return files
+
+
+def _stands_among(name: str, sources: dict[str, bytes]) -> bool:
+    """Return whether a module goes into the file of all modules; an older copy of the application knows of none."""
+    is_known = f'"/{MODULES}"'.encode() in sources.get("packed.py", b"")
+    return is_known and name.endswith(".py") and "/" not in name and name not in UNPACKED
+
+
+def _modules(sources: dict[str, bytes], compiled: bool) -> dict[str, bytes]:
+    names = [name for name in sorted(sources) if _stands_among(name, sources)]
+    return {name.removesuffix(".py"): deflated(_module(name, sources[name])[compiled]) for name in names}
+
+
+def joined(modules: dict[str, bytes], places: dict[str, bytes]) -> tuple[bytes, bytes]:
+    """Return modules as packed.py reads them, index and file: at the places of others, what is longer or new behind."""
+    found, file = {}, bytearray()
+    for name, data in places.items():
+        if _grains(modules.get(name, b"")) <= _grains(data):
+            found[name] = len(file) // GRAIN
+        file += data.ljust(_grains(data) * GRAIN, b"\xff")  # it stays where nothing else comes: nobody sends it again
+    for name, data in modules.items():
+        if name not in found:
+            found[name] = len(file) // GRAIN
+            file += bytes(_grains(data) * GRAIN)
+        start = found[name] * GRAIN
+        file[start : start + len(data)] = data
+    return "".join(["\n", *(f"{name} {found[name]}\n" for name in modules)]).encode(), bytes(file)
+
+
+def _grains(data: bytes) -> int:
+    return -(-len(data) // GRAIN)
+
+
+def on_chip(name: str) -> str:
+    """Return the name of a module once it is compiled."""
+    return name.removesuffix(".py") + ".mpy"
 
 
 def packed(data: bytes) -> bytes:
@@ -158,6 +202,12 @@ def packed(data: bytes) -> bytes:
     engine = zlib.compressobj(9, wbits=31)
     packed = engine.compress(data) + engine.flush()
     return packed[:9] + b"\xff" + packed[10:]
+
+
+def deflated(data: bytes) -> bytes:
+    """Return a module as packed.py reads it: raw deflate (RFC 1951)."""
+    engine = zlib.compressobj(9, wbits=-WINDOW)
+    return engine.compress(data) + engine.flush()
 
 
 @functools.lru_cache(maxsize=256)  # of the kit's own modules only those that a learner edited are compiled as well

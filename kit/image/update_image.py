@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from kit.image.file import save
 from kit.image.layout import APPLICATION_HEADER, APPLICATION_MAGIC, SIGNERS
 from kit.image.partition import SECTOR
 from kit.image.release import base_image, is_virtual
+from kit.image.version import check_version
 from kit.security.keys import Key, read_key
 from kit.security.signature import signature_sector
 from kit.shown import html_table
@@ -26,11 +26,6 @@ from kit.shown import html_table
 if TYPE_CHECKING:
     from kit.board.board import Board
 
-# semver.org, without build metadata: "1.0.0", "1.1.0-rc.1"
-_NUMBER = r"(0|[1-9][0-9]*)"
-_WORD = rf"({_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_WORD}(\.{_WORD})*)?")
-MAX_VERSION = 31  # characters that fit the app descriptor
 MAX_SECURE_VERSION = 0xFFFFFFFF
 
 
@@ -143,7 +138,7 @@ def build(
     Raises:
         ImageError: a bad version, an application that does not compile, or one too large for a slot.
     """
-    _check_version(version)
+    check_version(version)
     if type(secure_version) is not int or not 0 <= secure_version <= MAX_SECURE_VERSION:
         raise ImageError(f"{secure_version!r} is no security version.", "Give a whole number from 0 on.")
     if base is not None and not isinstance(base, BaseImage):
@@ -165,14 +160,6 @@ def build(
     header = APPLICATION_HEADER.pack(APPLICATION_MAGIC, len(application), hashlib.sha256(application).digest())
     data = app_image.ljust(start - SECTOR, b"\xff") + header.ljust(SECTOR, b"\xff") + application
     return UpdateImage(version, project, built, data, base, len(app_image), len(application))
-
-
-def _check_version(version: str) -> None:
-    if not isinstance(version, str) or not VERSION.fullmatch(version) or len(version) > MAX_VERSION:
-        raise ImageError(
-            f"{version!r} is no version of an update.",
-            f'Give three numbers such as "1.1.0", or "1.1.0-rc.1", in at most {MAX_VERSION} characters.',
-        )
 
 
 def _build_time(when: datetime | None) -> datetime:

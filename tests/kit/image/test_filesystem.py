@@ -55,7 +55,7 @@ def files_in(data: bytes) -> dict[str, bytes]:
 
 def files_of(folder: Path, compiled: bool) -> dict[str, bytes]:
     """What a board gets of an application."""
-    return application._on_board(read_folder(folder, ROOM), compiled)
+    return application._on_board(read_folder(folder, ROOM), read_folder(APP, ROOM), compiled)
 
 
 def colour(text: str) -> Edit:
@@ -110,18 +110,18 @@ MANY = edits(
     ("edit", "most"),
     [
         pytest.param(edits(), (0, 0), id="nothing"),
-        pytest.param(colour("#dc2626"), (1, 1), id="constant"),
-        pytest.param(colour("green"), (3, 3), id="constant of another length"),
-        pytest.param(function("web.py"), (6, 5), id="function late"),
-        pytest.param(function("request.py"), (5, 4), id="function in the middle"),
+        pytest.param(colour("#dc2626"), (2, 2), id="constant"),
+        pytest.param(colour("green"), (2, 2), id="constant of another length"),
+        pytest.param(function("web.py"), (5, 5), id="function late"),
+        pytest.param(function("request.py"), (4, 4), id="function in the middle"),
         pytest.param(function("auth.py"), (4, 4), id="function early"),
-        pytest.param(half("web.py"), (1, 3), id="less"),
-        pytest.param(new("aaa.py"), (3, 2), id="new and first"),
-        pytest.param(new("zzz.py"), (4, 3), id="new and last"),
-        pytest.param(new("lib/a.py"), (4, 3), id="new in a folder"),
+        pytest.param(half("web.py"), (2, 3), id="less"),
+        pytest.param(new("aaa.py"), (3, 4), id="new and first"),
+        pytest.param(new("zzz.py"), (3, 3), id="new and last"),
+        pytest.param(new("lib/a.py"), (3, 3), id="new in a folder"),
         pytest.param(new("data.txt", "text" * 8000), (11, 11), id="new and large"),  # 8 sectors of its own
-        pytest.param(no("seldom.py"), (1, 1), id="removed"),
-        pytest.param(MANY, (10, 10), id="many"),
+        pytest.param(no("seldom.py"), (2, 3), id="removed"),
+        pytest.param(MANY, (9, 9), id="many"),
     ],
 )
 @BOTH_KINDS
@@ -192,9 +192,11 @@ def test_an_application_of_ones_own_has_no_places(tmp_path: Path):
 
 
 @BOTH_KINDS
-def test_without_room_for_places_an_image_goes_without(edited: Path, compiled: bool):
-    no("config.py")(edited)
-    smallest = make_image(files_of(edited, compiled), {}, ROOM)
+@pytest.mark.parametrize("file", ["config.py", "www/ota.js"])
+def test_without_room_for_places_an_image_goes_without(edited: Path, file: str, compiled: bool):
+    no(file)(edited)
+    sources = read_folder(edited, ROOM)
+    smallest = make_image(application._on_board(sources, sources, compiled), {}, ROOM)
     assert len(pack(edited, compiled=compiled, room=ROOM)) > len(smallest)
     assert pack(edited, compiled=compiled, room=len(smallest)) == smallest
     with pytest.raises(ImageError, match="too large"):
