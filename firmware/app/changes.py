@@ -12,6 +12,8 @@ _ENTRY = const(2 + 4096)  # a number and a sector
 class Changes:
     """Some sectors of an image of `size` bytes; `left` bytes of them, without their numbers, are still to come."""
 
+    is_exact = False  # a client may send what the slot has already
+
     def __init__(self, client, size):
         self.left = client.left // _ENTRY * _SECTOR
         self._client = client

@@ -29,3 +29,16 @@ class UpdateError(HttpError):
         usual = load("kinds").KINDS.partition(f"\n{kind} ")[2].partition("\n")[0]
         usual_status, _, usual_advice = usual.partition(" ")
         super().__init__(status or int(usual_status), "UPDATE_ERROR_" + kind, message, advice or usual_advice)
+
+
+class FetchError(Exception):
+    """What another server was asked for does not come: one sentence.
+
+    `wait`: seconds after which the server wants to be asked again, None where it says none. `is_final`: the same
+    request again does no good now.
+    """
+
+    def __init__(self, message, is_final=False, wait=None):
+        super().__init__(message)
+        self.is_final = is_final
+        self.wait = wait

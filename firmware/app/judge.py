@@ -49,6 +49,11 @@ def _key(version):
     return [int(number) for number in numbers], not dash, keys
 
 
+def is_version(text):
+    """Tell whether a text is a version of the form MAJOR.MINOR.PATCH[-PRERELEASE]."""
+    return _key(text) is not None
+
+
 def check_version(version, running):
     """Raise UPDATE_ERROR_VERSION unless `version` is newer than the running one. Both: MAJOR.MINOR.PATCH[-pre]."""
     new, old = _key(version), _key(running)

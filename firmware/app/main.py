@@ -1,10 +1,14 @@
 """The application: Wi-Fi, web server, self-test."""
 
+import packed  # noqa: F401  first, as it finds the others
+
+# isort: split
 import asyncio
 
 import boot_files
 import clock
 import health
+import outgoing  # noqa: F401  it stays, as others share its lock
 import slot
 import starts
 import watchdog
@@ -52,6 +56,10 @@ async def _main():
     self_test.show_access()
     port = self_test.PORT
     del chosen, config, self_test, signature  # this function never ends
+    if load("pair").read("pull"):
+        load("fetching").start()
+    if load("pair").read("tell"):
+        load("telling").start()
     await asyncio.gather(health.watch(port), *tasks)
 
 

@@ -71,17 +71,16 @@ def check(sector, digest, trusted):
 
     Returns: the SHA-256 of the keys that signed.
     """
-    sector = bytes(sector)
     if not is_signature(sector):
         raise UpdateError("SIGN", _UNSIGNED)
     keys, at = [], 0
     while at < _MOST * _BLOCK and sector[at] != 0xFF:
-        block = sector[at : at + _BLOCK]
+        block = bytes(memoryview(sector)[at : at + _BLOCK])
         if not _is_right(block, digest):
             raise UpdateError("SIGN", "The signature of the image is wrong.")
         keys.append(hashlib.sha256(block[_KEY:_KEY_END]).digest())
         at += _BLOCK
-    if sector[at:].strip(b"\xff"):
+    if not all(sector[place] == 0xFF for place in range(at, len(sector))):
         raise UpdateError("SIGN", "The signature of the image is wrong.")
     if not [key for key in keys if key in trusted]:
         raise UpdateError("SIGN", "The image is signed by nobody whom this board trusts.")

@@ -27,6 +27,7 @@ class TlsServer:
     """Serves what `app`, the plain server, does. `context` has certificate and key; without a good one it is None."""
 
     context = None
+    is_paused = False  # its memory is lent to a session of the board's own
 
     def __init__(self, app):
         self._app = app
@@ -56,6 +57,17 @@ class TlsServer:
         if self._client:
             self._task.cancel()
 
+    async def pause(self):
+        """Begin no session until is_paused is False again; the one that there is has some seconds to end."""
+        self.is_paused = True
+        for _ in range(_TURN // 100):
+            if not self._task:
+                return
+            await asyncio.sleep(0.1)
+        self.stop()
+        while self._task:
+            await asyncio.sleep(0.1)
+
     def _look(self, listener, poll, now):
         client, stream = self._client, self._waiting
         has_sent = stream and self._since is None
@@ -68,7 +80,7 @@ class TlsServer:
                 self._until = client.until
             client.look_at(now)
         if has_sent:
-            if self._task is None:
+            if self._task is None and not self.is_paused:
                 self._began, self._waiting = now, None
                 self._task = asyncio.create_task(self._serve(stream, stream.s))
             return

@@ -10,14 +10,12 @@ import hashlib
 import time
 
 import boot_files
-import image
-import judge
 import parts
-import signature
 import slot
-from errors import UpdateError
+from errors import FetchError, UpdateError
 from esp32 import Partition
 from micropython import const
+from seldom import load
 
 _SECTOR = const(4096)
 _ERASE = const(6)  # ioctl of a block device: erase one block
@@ -36,14 +34,16 @@ class Updater:
         self._what = {}  # slot, version and bytes
 
     async def receive(self, body, size, force=False, sha256=None, md5=None, base=None):
-        """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come.
+        """Take an image; the next reset starts it. Raises UpdateError, after which the next update can come, and what
+        the body raises.
 
         Args:
             body: its `await readinto(view)` gives the number of bytes read, 0 at the end.
             size: bytes of the image.
             force: take the same or an older version too.
             sha256, md5: digests of the image, bytes.
-            base: None for a whole image. Else the body is Changes, of what the slot held when it had this ETag.
+            base: None for a whole image. Else the body is Changes, or the like, of what the slot held when it had this
+                ETag; if it `is_exact`, it has no sector that the slot has already.
 
         Returns: dict of slot, version, bytes, seconds by phase.
         """
@@ -51,7 +51,8 @@ class Updater:
             raise UpdateError("BUSY", "Another update is running.")
         self.progress.update({"phase": "check", "received": 0, "written": 0, "size": size, "error": None})
         try:
-            self._take_buffers(base)
+            self._is_delta = base is not None
+            self._take_buffers(body)
             return await self._run(body, size, force, sha256, md5, base)
         except OSError as error:
             raise self._failed(UpdateError("WRITE", f"The flash refused to work: {error.args[-1]}."))
@@ -62,14 +63,18 @@ class Updater:
             raise self._failed(UpdateError("BUSY", "The board has no memory left for an update.", advice))
         except UpdateError as error:
             raise self._failed(error)
+        except FetchError as error:  # of a body that is fetched
+            self._failed(UpdateError("ABORT", error.args[0]))
+            raise
         finally:
             if self.progress["phase"] != "restart":
                 self.progress["phase"] = "idle"
 
-    def _take_buffers(self, base):
+    def _take_buffers(self, body):
         gc.collect()
         self._first, self._buffer = bytearray(_SECTOR), bytearray(_SECTOR)
-        self._held = None if base is None else bytearray(_SECTOR)  # what the slot has where a sector comes
+        # What the slot has where a sector comes, which may be the same.
+        self._held = bytearray(_SECTOR) if self._is_delta and not body.is_exact else None
 
     def _failed(self, error):
         print(f"Update Error: {error.name} {error.message}")
@@ -84,15 +89,12 @@ class Updater:
         self._mark = time.ticks_ms()
         self._check_target(size, base)
         self._sha, self._md5 = hashlib.sha256(), hashlib.md5() if md5 else None
-        self._trusted = signature.signers()
+        self._trusted = self._signers()
         self._signed = hashlib.sha256() if self._trusted else None  # of what a signature is for
         self._parts = parts.Parts()
         self._coming = size if base is None else body.left
         await self._take(body, self._first, 0, size)
-        found = judge.judge(self._first, size)
-        signature.check_floor(self._first)
-        if not force:
-            judge.check_version(found["version"], image.describe(self.running)["version"])
+        found = self._judge(size, force)
 
         self.progress["phase"] = "write"
         print("Update: version {}, {} bytes".format(found["version"], size))
@@ -107,10 +109,7 @@ class Updater:
             raise UpdateError("BASE", "What the slot held and what came do not make the announced image.")
         if not is_announced or (md5 and md5 != self._md5.digest()):
             raise UpdateError("MD5", "The digest of the image is not the announced one.")
-        has_signature = size % _SECTOR == 0 and size > _SECTOR and signature.is_signature(self._buffer)
-        if self._trusted:
-            last = self._buffer if has_signature else b""  # the last sector is still there
-            signature.check(last, self._signed.digest(), self._trusted)
+        has_signature = self._check_signature(size)
 
         self.progress["phase"] = "verify"
         await self._verify(size, digest, size - _SECTOR if has_signature else size)
@@ -127,6 +126,28 @@ class Updater:
         boot_files.log("UPDATE_COMPLETE", self._ota.address, seconds=taken, **self._what)
         seconds = {name: milliseconds / 1000 for name, milliseconds in self._seconds.items()}
         return dict(self._what, seconds=seconds)
+
+    # Not in `_run`, whose stack would keep the module, and a fetched image needs the memory.
+    def _signers(self):
+        return load("signature").signers()
+
+    def _judge(self, size, force):
+        """Return the app descriptor of what comes, by its first sector. Raises UpdateError where it is not taken."""
+        judge = load("judge")
+        found = judge.judge(self._first, size)
+        load("signature").check_floor(self._first)
+        if not force:
+            judge.check_version(found["version"], load("image").describe(self.running)["version"])
+        return found
+
+    def _check_signature(self, size):
+        """Tell whether the image ends with a signature, which must be right where this board trusts signers."""
+        signature = load("signature")
+        has_signature = size % _SECTOR == 0 and size > _SECTOR and signature.is_signature(self._buffer)
+        if self._trusted:
+            last = self._buffer if has_signature else b""  # the last sector is still there
+            signature.check(last, self._signed.digest(), self._trusted)
+        return has_signature
 
     def _check_target(self, size, base):
         self._ota.check_target()
@@ -158,10 +179,10 @@ class Updater:
     async def _take(self, body, buffer, index, size):
         """Put a sector of the image into a buffer, hashed, and 0xFF behind it; tell whether the slot lacks it."""
         n = min(_SECTOR, size - index * _SECTOR)
-        comes = self._held is None or await body.bring(index)
+        comes = not self._is_delta or await body.bring(index)
         if comes:
-            await self._fill(body, memoryview(buffer)[: n if self._held is None else _SECTOR])
-        if self._held is not None:
+            await self._fill(body, memoryview(buffer)[: _SECTOR if self._is_delta else n])
+        if self._is_delta and not (comes and self._held is None):
             self.target.readblocks(index, self._held if comes else buffer)
             self._lap("verify")
         view = memoryview(buffer)[:n]

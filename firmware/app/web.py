@@ -19,6 +19,7 @@ _STATES = ("NEW", "PENDING_VERIFY", "VALID", "INVALID", "ABORTED")  # esp_ota_im
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
 pins = None  # of LED and progress
+fetching = None  # see fetching.py; most boards fetch nothing
 ota = Ota(Partition(Partition.RUNNING))
 _image = load("image")
 about = _image.describe(ota.running)
@@ -168,6 +169,39 @@ async def configure(request):
 @app.on("PUT /certificate")
 async def certify(request):
     return await load("certificate").put(request)
+
+
+@app.on("GET /tell")
+@app.on("PUT /tell")
+async def tell(request):
+    return await load("telling").answer(request)
+
+
+# Not in telling.py: tell.py, which stays, would hold all of it.
+def places():
+    """Return who is told, as telling.py has it."""
+    return load("telling").read()
+
+
+def snapshot():
+    """Return what the board tells of itself."""
+    state = slot.state(ota.running)
+    return {
+        "name": about["project"],
+        "hostname": wifi.hostname(),
+        "version": about["version"],
+        "running": ota.running.info()[4],
+        "image_state": _STATES[state] if state < len(_STATES) else "UNDEFINED",
+        "last_update": ota.last,
+        "pull": fetching and fetching.outcome,
+    }
+
+
+@app.on("GET /pull")
+@app.on("PUT /pull")
+@app.on("POST /pull")
+async def pull(request):
+    return await load("pull").answer(request)
 
 
 @app.on("GET /log")

@@ -4,6 +4,7 @@ On MicroPython everything is compiled with mpy-cross, as for a board, and the he
 words (`120wk`), which are 64-bit here.
 """
 
+import json
 import random
 import shutil
 import socket
@@ -35,6 +36,8 @@ FLASH_SIZE = 0x400000
 DROM, IRAM = 0x3F400020, 0x40080000
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
 PASSWORD = "a password of our own"
+# What a board tells of itself
+TOLD = {"hostname": "esp32-ota-0110", "version": "1.0.0", "running": "ota_0", "image_state": "VALID"}
 APPLICATION = "def run():\n    print('APPLICATION RUNS')\n"
 
 
@@ -371,3 +374,99 @@ def serve() -> Iterator[Callable[..., Board]]:
     for board in boards:
         board.stop()
         print(board.output())  # pytest shows it where a test failed
+
+
+class Stranger(bytes):
+    """A packet that comes from another port than the one that was asked."""
+
+
+class UdpServer:
+    """A server for packets, which makes those of an answer from all questions so far. An empty one ends it."""
+
+    def __init__(self, answer: Callable[[list[bytes]], list[bytes]]) -> None:
+        self._answer = answer
+        self._questions: list[bytes] = []
+        self._link, self._other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for link in (self._link, self._other):
+            link.bind(("127.0.0.1", 0))
+        self.port = self._link.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while (packet := self._link.recvfrom(1024))[0]:
+            self._questions.append(packet[0])
+            for data in self._answer(self._questions):
+                (self._other if isinstance(data, Stranger) else self._link).sendto(data, packet[1])
+
+    def end(self) -> list[bytes]:
+        """Return all questions, also the last one that came."""
+        if self._thread.is_alive():
+            self._other.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._link.close()
+        self._other.close()
+        return self._questions
+
+
+@pytest.fixture
+def serve_udp() -> Iterator[Callable[..., UdpServer]]:
+    """Function that starts a server for packets."""
+    servers = []
+
+    def start(answer: Callable[[list[bytes]], list[bytes]]) -> UdpServer:
+        servers.append(UdpServer(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture(scope="session")
+def stranger() -> type[Stranger]:
+    return Stranger
+
+
+class Teller:
+    """A board that only tells, in a process of its own."""
+
+    told = TOLD | {"pull": {"phase": "idle"}}  # at first
+
+    def __init__(self, board, folder: Path) -> None:
+        self.wait_for, self.output, self.stop = board.wait_for, board.output, board.stop
+        self._folder = folder
+
+    def give(self, name: str, value: object) -> None:
+        """Put a file before the board, whole."""
+        new = self._folder / "new"
+        new.write_text(json.dumps(value))
+        new.replace(self._folder / name)
+
+    def put(self, **places: object) -> None:
+        seen = self.output().count("PUT ")
+        self.give("put", places)
+        end = time.monotonic() + 60
+        while self.output().count("PUT ") == seen:
+            assert "Traceback" not in self.output(), self.output()
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.02)
+
+    def be(self, **state: object) -> None:
+        self.give("state", TOLD | state)
+
+    def turns(self) -> list[int]:
+        """How often the loop had turned at each change of the problem."""
+        return [int(line.rpartition(" ")[2]) for line in self.output().splitlines() if line.startswith("PROBLEM")]
+
+
+@pytest.fixture
+def teller(interpreter, make_flash, serve, tmp_path: Path) -> Callable[..., Teller]:
+    """Function that starts a board which tells; its arguments are options of bodies/tells.py."""
+
+    def start(**options: object) -> Teller:
+        (tmp_path / "state").write_text(json.dumps(TOLD))
+        board = serve(interpreter, make_flash(), tmp_path, body="tells", until="TELLING", **options)
+        return Teller(board, tmp_path)
+
+    return start

@@ -27,7 +27,7 @@ RELEASE_SIZE = 1_447_440  # bytes of the app image of MicroPython 1.26.0
 OTADATA, OTA_0, OTA_1 = 0xD000, 0x10000, 0x190000
 PASSWORD = "a password of our own"
 LINE = 1088  # bytes of heap: the largest object of a client's, 1 kB received and not read (firmware/app/client.py)
-HEAP = 68_200  # bytes in the 64-bit words of this computer, which are twice those of a chip
+HEAP = 71_000  # bytes in the 64-bit words of this computer, which are twice those of a chip
 CHIP = SimpleNamespace(is_virtual=False)
 
 
@@ -67,7 +67,7 @@ def for_a_chip(version: str, base: BaseImage) -> UpdateImage:
     return build(version, base=base, board=CHIP)
 
 
-@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 600)), ("bare_and_old", range(1500, 5000))])
+@pytest.mark.parametrize(("boot_files", "reads"), [("bare", range(100, 450)), ("bare_and_old", range(500, 2000))])
 def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: BaseImage, make_flash, serve) -> None:
     """Whichever boot files the board has. `reads`: of blocks of the flash, to load everything."""
     bare = request.getfixturevalue(boot_files)
@@ -97,7 +97,7 @@ def test_from_1_0_0_to_1_1_0(boot_files: str, reads: range, request, release: Ba
     assert (info["version"], info["running"], info["image_state"]) == ("1.1.0", "ota_1", "VALID")
 
 
-@pytest.mark.parametrize(("compiled", "least"), [(True, 3), (False, 1)], ids=["mpy", "py"])
+@pytest.mark.parametrize(("compiled", "least"), [(True, 3), (False, 3)], ids=["mpy", "py"])
 def test_room(release: BaseImage, compiled: bool, least: int, record_property: Callable[[str, object], None]) -> None:
     """Sectors behind the application on the release, of which a signature takes one.
 

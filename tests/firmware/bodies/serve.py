@@ -2,6 +2,7 @@
 """The whole application on a loopback port."""
 
 import asyncio
+import binascii
 import gc
 
 import _chip
@@ -45,7 +46,10 @@ def serve(port, *options):
         "watch": 0,  # 1: look again and again how much of the heap is in use
         "https": 0,  # its port; 0: HTTPS is off
         "hungry": 0,  # TLS sessions at first that find no memory; the first one is the self-test's
+        "pull": "",  # what NVS holds as settings of /pull, and of /tell
+        "tell": "",
         "pair": "",  # file of certificate and key, as NVS has them
+        "signer": "",  # digest of the key that signs what it takes, in hex
     }
     for option in options:
         name, _, value = option.partition("=")
@@ -68,6 +72,12 @@ def serve(port, *options):
         nvs.set_blob("wifi_password", values["wifi_password"].encode())
     if values["password"]:
         nvs.set_blob("password", SALT + seldom.load("password").digest(values["password"], SALT))
+    if values["signer"]:
+        nvs.set_blob("signers1", binascii.unhexlify(values["signer"]))
+        nvs.set_i32("signers", 1)
+    for name in ("pull", "tell"):
+        if values[name]:
+            nvs.set_blob(name + "2", values[name].encode())
     if values["pair"]:
         with open(values["pair"], "rb") as file:
             nvs.set_blob("cert1", file.read())

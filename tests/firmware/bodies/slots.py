@@ -68,19 +68,19 @@ def test_keeps_what_it_has_read(offset, length):
     """The last ones; a read that fails leaves nothing that could be taken for a block."""
     window = slot.Window(Partition(Partition.RUNNING), int(offset), int(length))
     window.keep(2)
-    read, reads, buf = _chip.read, [], bytearray(1)
-    _chip.read = lambda address, n: reads.append(address) or read(address, n)
+    read_into, reads, buf = _chip.read_into, [], bytearray(1)
+    _chip.read_into = lambda address, view: reads.append(address) or read_into(address, view)
     for block in (1, 2, 1, 2, 3, 2, 3, 1):
         window.readblocks(block, buf)
     assert [(address - OTA_0 - int(offset)) // 512 for address in reads] == [1, 2, 3, 1]
 
-    def fail(address, n):
+    def fail(address, view):
         raise _chip.error(5)
 
-    _chip.read = fail
+    _chip.read_into = fail
     error_of(OSError, window.readblocks, 4, buf)
     error_of(OSError, window.readblocks, 4, buf)
-    _chip.read = read
+    _chip.read_into = read_into
     window.readblocks(1, buf)
     assert buf == _chip.read(OTA_0 + int(offset) + 512, 1)
 

@@ -29,19 +29,19 @@ def serve(port, stored_password, running, restarts=1):
     nvs.set_blob("wifi_password", b"virtual-password")
     nvs.set_blob("password", bytes.fromhex(stored_password))
     nvs.commit()
-    reads, read = 0, _chip.read
+    reads, read_into = 0, _chip.read_into
 
-    def count(address, n):
+    def count(address, view):
         nonlocal reads
-        reads += n == BLOCK
-        return read(address, n)
+        reads += len(view) == BLOCK
+        read_into(address, view)
 
-    _chip.read = count
+    _chip.read_into = count
     run = asyncio.run
     before = _allocated()
 
     def run_on_port(main):
-        _chip.read = read
+        _chip.read_into = read_into
         print("READS", reads)
         web = sys.modules["web"]
         sys.modules["main"]._self_test.PORT = int(port)

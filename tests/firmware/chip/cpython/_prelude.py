@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import socket
 import ssl
 import sys
 import tempfile
@@ -19,8 +20,9 @@ micropython = ModuleType("micropython")
 micropython.const = lambda value: value
 sys.modules["micropython"] = micropython
 
-tls = ModuleType("tls")  # it only loads certificates: CPython's streams know no connection that becomes TLS
-tls.PROTOCOL_TLS_SERVER = 1
+tls = ModuleType("tls")  # no server's side: CPython's streams know no connection that becomes TLS
+tls.PROTOCOL_TLS_CLIENT, tls.PROTOCOL_TLS_SERVER = 0, 1
+tls.CERT_NONE, tls.CERT_OPTIONAL, tls.CERT_REQUIRED = 0, 1, 2
 sys.modules["tls"] = tls
 
 vfs = ModuleType("vfs")  # only a MicroPython can mount
@@ -32,9 +34,54 @@ gc.mem_free = gc.mem_alloc = lambda: 100_000
 sys.print_exception = lambda error, file=None: traceback.print_exception(error, file=file or sys.stdout)
 
 
+class Direct(socket.socket):
+    """A socket that is a stream, too: None stands for "would block"."""
+
+    def readinto(self, view):
+        return unless_blocked(self.recv_into, view)
+
+    def write(self, data):
+        return unless_blocked(self.send, data)
+
+
+def unless_blocked(call, *arguments):
+    try:
+        return call(*arguments)
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+
+
+class Session:
+    """A client's side of TLS, shaken by the first reads or writes."""
+
+    def __init__(self, connection, verify):
+        self._connection, self._verify = connection, verify
+        self._is_shaken = False
+
+    def write(self, data):
+        return unless_blocked(self._run, self._connection.send, data)
+
+    def readinto(self, view):
+        return unless_blocked(self._run, self._connection.recv_into, view)
+
+    def _run(self, call, data):
+        if not self._is_shaken:
+            self._connection.do_handshake()
+            if self._verify and self._verify(self._connection.getpeercert(True), 0):
+                raise OSError(-0x3000, "MBEDTLS_ERR_X509_FATAL_ERROR")
+            self._is_shaken = True
+        return call(data)
+
+    def close(self):
+        self._connection.close()
+
+
 class SSLContext:
     def __init__(self, protocol):
-        self._host = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        is_client = protocol == tls.PROTOCOL_TLS_CLIENT
+        self._host = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if is_client else ssl.PROTOCOL_TLS_SERVER)
+        self.verify_mode = tls.CERT_REQUIRED if is_client else tls.CERT_NONE
+        self.verify_callback = None
 
     def load_cert_chain(self, cert, key):
         with tempfile.NamedTemporaryFile("w+", suffix=".pem") as file:
@@ -43,7 +90,15 @@ class SSLContext:
             file.flush()
             self._host.load_cert_chain(file.name)
 
+    def wrap_socket(self, sock, server_hostname=None, do_handshake_on_connect=True):
+        assert self.verify_mode != tls.CERT_REQUIRED and not do_handshake_on_connect
+        self._host.check_hostname, self._host.verify_mode = False, ssl.CERT_NONE
+        options = {"do_handshake_on_connect": False, "suppress_ragged_eofs": False}
+        wrapped = self._host.wrap_socket(sock, server_hostname=server_hostname, **options)
+        return Session(wrapped, self.verify_mode == tls.CERT_OPTIONAL and self.verify_callback)
 
+
+socket.socket = Direct
 tls.SSLContext = SSLContext
 
 
