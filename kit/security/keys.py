@@ -24,6 +24,7 @@ BITS, EXPONENT = 3072, 65537
 NUMBER = BITS // 8  # bytes of a number
 KEY = struct.Struct(f"<{NUMBER}sI{NUMBER}sI")  # of a signature block: n, e, and two constants that speed up a chip
 NEW = 'Make one with kit.new_key("team.pem").'
+VARIABLE = "KIT_SIGNING_KEY"  # has the text of a PEM file, where a secret comes as a variable, as in CI
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,23 @@ def read_key(source: Key | str | Path) -> Key:
     """
     if isinstance(source, Key):
         return source
-    name, data = Path(source).name if isinstance(source, str | Path) else "", read_pem(source, NEW)
+    name = Path(source).name if isinstance(source, str | Path) else ""
+    return _parse(name, read_pem(source, NEW))
+
+
+def key_from_environment() -> Key:
+    """Return the key whose PEM text is in the variable KIT_SIGNING_KEY.
+
+    Raises:
+        SecurityError: it is not set, or no RSA key of 3,072 bits.
+    """
+    if not (text := os.environ.get(VARIABLE)):
+        cause = f"No file of a key is named, and {VARIABLE} is not set."
+        raise SecurityError(cause, f"Name the file, or set {VARIABLE} to the text in it.")
+    return _parse(VARIABLE, text.encode(errors="replace"))
+
+
+def _parse(name: str, data: bytes) -> Key:
     private = _load(load_pem_private_key, data, name, password=None)
     public = private.public_key() if private else _load(load_pem_public_key, data, name)
     if not isinstance(public, RSAPublicKey) or public.key_size != BITS:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 import kit
 from kit.board.installation import store_signers
 from kit.errors import SecurityError
-from kit.security.keys import Key, new_key, read_key
+from kit.security.keys import Key, key_from_environment, new_key, read_key
 
 ESPSECURE = str(Path(sys.executable).with_name("espsecure"))
 
@@ -123,3 +123,22 @@ def test_up_to_three_keys_for_a_board(key: Key, tmp_path: Path):
     for signers in ([key] * 4, key, str(tmp_path), 5, None, {"a": key}):
         with pytest.raises(SecurityError):
             store_signers(signers)
+
+
+def test_a_key_in_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    key = kit.new_key(tmp_path / "team.pem")
+    text = (tmp_path / "team.pem").read_text()
+    for written in (text, text.strip(), text.replace("\n", "\r\n")):
+        monkeypatch.setenv("KIT_SIGNING_KEY", written)
+        assert key_from_environment().digest == key.digest
+        assert repr(key_from_environment()) == "Key(name='KIT_SIGNING_KEY')"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a secret that is no key", "-----BEGIN RSA PRIVATE KEY-----\na secret\n", "\udcff"]
+)
+def test_a_variable_without_a_key(monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setenv("KIT_SIGNING_KEY", text)
+    with pytest.raises(SecurityError, match=r"KIT_SIGNING_KEY (holds no RSA key|is not set)") as caught:
+        key_from_environment()
+    assert "secret" not in str(caught.value)

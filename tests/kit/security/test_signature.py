@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kit.image.base import BaseImage
 from kit.image.standin import image_set
 from kit.image.table import MICROPYTHON_OTA
 from kit.security.keys import Key, new_key
+from kit.security.signature import signer_digests
 
 SECTOR, SIGNATURE = 4096, slice(812, 1196)
 BIN = Path(sys.executable).parent
@@ -141,3 +143,34 @@ def test_the_security_version_is_where_espressif_has_it():
     assert AppImage.read(image).descriptor.secure_version == 7
     assert image.data[0x24] == 7
     AppImage.read(image).check()
+
+
+def test_who_has_signed(keys: list[Key]):
+    image = kit.build("1.1.0")
+    assert signer_digests(image.data) == signer_digests(b"") == signer_digests(b"\xff" * 9000) == ()
+    signed = image.sign(*keys[:3])
+    assert signer_digests(signed.data) == tuple(key.digest for key in keys[:3])
+    assert signer_digests(signed.data + bytes(SECTOR)) == signer_digests(signed.data[:-1]) == ()
+    last = signed.size - SECTOR
+    for place, left in (
+        (0, ()),
+        (last - 1, ()),
+        (last + 40, (1, 2)),
+        (last + 1216 + 900, (0, 2)),
+        (last + 4000, (0, 1, 2)),
+    ):
+        data = bytearray(signed.data)
+        data[place] ^= 1
+        assert signer_digests(data) == tuple(keys[number].digest for number in left)
+
+
+def test_a_block_with_right_checksum_and_wrong_signature(keys: list[Key]):
+    """The same key's signature of something else, and a key that can be none."""
+    one, other = kit.build("1.1.0").sign(keys[0]).data, kit.build("1.2.0").sign(keys[0]).data
+    for forged in (
+        one[-SECTOR:][:812] + other[-SECTOR:][SIGNATURE],
+        one[-SECTOR:][:36] + bytes(384) + one[-SECTOR:][420:1196],
+    ):
+        data = one[:-SECTOR] + (forged + zlib.crc32(forged).to_bytes(4, "little")).ljust(SECTOR, b"\xff")
+        data = data[:-SECTOR] + data[-SECTOR:][:1200] + bytes(16) + data[-SECTOR:][1216:]
+        assert signer_digests(data) == ()

@@ -1,0 +1,1 @@
+"""Releases that boards fetch: a folder with images and manifests, and a small server for it."""
