@@ -17,9 +17,17 @@ An update, and where it goes:
     PartitionTable   read a partition table, from bytes or CSV
     compare_schemes  see what fits into the usual partition tables
 
+Boards that fetch their updates:
+    release          lay out a signed image in a folder, with the manifest that boards read
+    serve_releases   bring such a folder to boards, by a small web server on this computer
+
 Who may send one:
     new_key          make a key that signs updates: image.sign(key), board.install(signers=[key])
     new_certificate  make the certificate of a board, for HTTPS: board.install(certificate=certificate)
+
+Who gets to know:
+    notify           send a message by apprise: Telegram, e-mail, ...
+    receive_events   take what boards tell: ota.tell(webhook=events.url)
 
 The lessons:
     lessons          see what there is, and what is done
@@ -53,8 +61,12 @@ _HOMES = {
     "OtaClient": "kit.ota.client",
     "PartitionTable": "kit.image.table",
     "compare_schemes": "kit.image.schemes",
+    "release": "kit.releases.release",
+    "serve_releases": "kit.releases.server",
     "new_certificate": "kit.security.certificate",
     "new_key": "kit.security.keys",
+    "notify": "kit.message",
+    "receive_events": "kit.ota.events",
     "lessons": "kit.lesson.lessons",
     "check": "kit.lesson.check",
     "resume": "kit.lesson.resume",

@@ -42,6 +42,10 @@ class SecurityError(KitError):
     """A key, a certificate or a signature that cannot be used."""
 
 
+class ReleaseError(KitError):
+    """A release that cannot be laid out, or a folder of releases that cannot be served."""
+
+
 class LessonError(KitError):
     """A lesson, or a folder of lessons, that cannot be used."""
 

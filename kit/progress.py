@@ -25,21 +25,28 @@ class Progress(AbstractContextManager):
         self._total, self._unit = total, unit
         self._done = 0
         self._phase = ""
+        self._is_stopped = False
         self._started = time.monotonic()
         self._view = _view(label)
 
-    def update(self, done: int, phase: str | None = None) -> None:
-        """Show how many are `done`, and from now on `phase`, if one is given."""
+    def update(self, done: int, phase: str | None = None, total: int | None = None) -> None:
+        """Show how many are `done`, and from now on `phase`, and of another `total`, if they are given."""
+        self._total = self._total if total is None else total
         self._done = min(done, self._total)
         self._phase = phase or self._phase
         self._show("")
 
+    def stop(self) -> None:
+        """Have it end as after an exception: it stays where it is, and turns red."""
+        self._is_stopped = True
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._done = self._done if kind else self._total
-        self._show("danger" if kind else "success")
+        is_good = not (kind or self._is_stopped)
+        self._done = self._total if is_good else self._done
+        self._show("success" if is_good else "danger")
 
     def _show(self, end: str) -> None:
-        fraction = self._done / self._total if self._total else 1.0
+        fraction = self._done / self._total if self._total else float(bool(end))
         seconds = time.monotonic() - self._started
         parts = [self._phase, f"{fraction:.0%}", f"{self._done:,} of {self._total:,} {self._unit}", f"{seconds:.0f} s"]
         self._view(fraction, " · ".join(filter(None, parts)), end)

@@ -1,7 +1,8 @@
-"""Wi-Fi and OTA secrets: from the environment or lab.toml, never from a notebook cell."""
+"""Wi-Fi, OTA and other secrets: from the environment or lab.toml, never from a notebook cell."""
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,13 @@ PLACES = {  # field: environment variable, table and key in lab.toml, what it is
     "wifi_password": ("KIT_WIFI_PASSWORD", "wifi", "password", "Wi-Fi password"),
     "password": ("KIT_PASSWORD", "ota", "password", "OTA password"),
 }
+OPTIONAL = {
+    "github_token": ("KIT_GITHUB_TOKEN", "ota", "github_token", "GitHub token"),
+    "mqtt_password": ("KIT_MQTT_PASSWORD", "mqtt", "password", "MQTT password"),
+}
+WEBHOOK = {"webhook_key": ("KIT_WEBHOOK_KEY", "webhook", "key", "webhook key")}  # where a board has one
+NOTIFY = ("KIT_NOTIFY", "notify", "urls")
+TOKEN = "[!-~]{1,100}"  # what a board keeps
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,11 @@ class Settings:
 
 # Published on purpose: a virtual board listens on this computer only.
 DEMO = Settings(wifi_ssid="virtual-wifi", wifi_password="virtual-password", password="virtual-ota")
+DEMO_WEBHOOK_KEY = "virtual-webhook-key"
+
+
+_PLACES = PLACES | WEBHOOK | OPTIONAL
+_DEMO = vars(DEMO) | {"webhook_key": DEMO_WEBHOOK_KEY}
 
 
 def settings(virtual: bool) -> Settings:
@@ -47,7 +60,53 @@ def ota_password(virtual: bool) -> str:
     return _find(virtual, "password")["password"]
 
 
-def _find(virtual: bool, *names: str) -> dict[str, str]:
+def github_token(virtual: bool) -> str | None:
+    """Return the token with which a board reads a repository on GitHub; None where none is set, as for a public one.
+
+    Raises:
+        SettingsError: it cannot be one, or lab.toml cannot be read.
+    """
+    found = _find(virtual, "github_token")
+    if re.fullmatch(TOKEN, found["github_token"] or "none"):
+        return found["github_token"]
+    found.clear()  # a traceback can show what variables hold
+    raise SettingsError(
+        "The GitHub token has characters that none has, or is too long.",
+        f"Copy it again to KIT_GITHUB_TOKEN or {FILE}.",
+    )
+
+
+def webhook_key(virtual: bool) -> str:
+    """Return the key by which a board signs what it posts; see `settings`."""
+    return _find(virtual, "webhook_key")["webhook_key"]
+
+
+def mqtt_password(virtual: bool) -> str | None:
+    """Return the password of the MQTT broker, None where none is set; see `settings`."""
+    return _find(virtual, "mqtt_password")["mqtt_password"]
+
+
+def notify_urls() -> list[str]:
+    """Return the addresses of apprise in force: those in KIT_NOTIFY, parted by blanks, else those in lab.toml.
+
+    Raises:
+        SettingsError: they are no list of texts, no UTF-8, or lab.toml cannot be read.
+    """
+    variable, table, key = NOTIFY
+    written = os.environ.get(variable, "").split()
+    if not written:
+        inside = _lab_toml().get(table, {})
+        written = inside.get(key, []) if isinstance(inside, dict) else None
+    is_list = isinstance(written, list) and all(isinstance(url, str) for url in written)
+    if is_list and not any(map(_is_broken, written)):
+        return written
+    written = inside = None  # a traceback can show what variables hold
+    if is_list:
+        raise SettingsError(f"{variable} is not UTF-8.", "Set it in a terminal that uses UTF-8.")
+    raise SettingsError(f"{FILE}: {key} in [{table}] is no list of texts.", f'Write it so: {key} = ["…"].')
+
+
+def _find(virtual: bool, *names: str) -> dict[str, str | None]:
     found = _look_up(names, virtual)
     if problem := _problem(found):
         found.clear()  # a traceback can show what variables hold
@@ -60,10 +119,10 @@ def _look_up(names: Iterable[str], virtual: bool) -> dict[str, object]:
     tables = {} if virtual else _lab_toml()
     found = {}
     for name in names:
-        variable, table, key, _ = PLACES[name]
+        variable, table, key, _ = _PLACES[name]
         inside = tables.get(table, {})
         written = inside.get(key) if isinstance(inside, dict) else ()
-        values = (os.environ.get(variable), getattr(DEMO, name) if virtual else written)
+        values = (os.environ.get(variable), _DEMO.get(name) if virtual else written)
         not_set = (None,) if name == "wifi_password" else (None, "")
         found[name] = next((value for value in values if value not in not_set), None)
     return found
@@ -72,14 +131,20 @@ def _look_up(names: Iterable[str], virtual: bool) -> dict[str, object]:
 def _problem(found: dict[str, object]) -> tuple[str, str] | None:
     """Return what is wrong with settings, and what to do."""
     for name, value in found.items():
-        variable, table, key, _ = PLACES[name]
+        variable, table, key, _ = _PLACES[name]
         if not isinstance(value, str | None):
             return f"{FILE}: {key} in [{table}] is not a text.", f'Write it in quotes: {key} = "…".'
-        if value and any("\ud7ff" < char < "\ue000" for char in value):  # what Python makes of other bytes (PEP 383)
+        if value and _is_broken(value):
             return f"{variable} is not UTF-8.", f"Set it in a terminal that uses UTF-8, or write it into {FILE}."
-    if missing := [f"{PLACES[name][3]} ({PLACES[name][0]})" for name, value in found.items() if value is None]:
+    needed = [_PLACES[name] for name, value in found.items() if value is None and name not in OPTIONAL]
+    if missing := [f"{what} ({variable})" for variable, *_, what in needed]:
         cause = f"A real board needs settings that are not set: {', '.join(missing)}."
         return cause, f"Fill in {FILE}, a copy of lab.example.toml, or set the environment variables."
+
+
+def _is_broken(text: str) -> bool:
+    """Tell whether there is in it what Python makes of bytes that are not UTF-8 (PEP 383)."""
+    return any("\ud7ff" < char < "\ue000" for char in text)
 
 
 def hash_password(password: str, salt: bytes) -> bytes:

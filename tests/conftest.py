@@ -1,9 +1,13 @@
+import importlib.util
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from jupyter_client.manager import KernelManager
@@ -60,10 +64,38 @@ def micropython(need_tool: Callable[[str], str]) -> str:
 def wait_until() -> Callable[..., None]:
     """Function that returns once a condition is true, and fails where that takes too long."""
 
-    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+    def wait(condition: Callable[[], object], seconds: float = 60, pause: float = 0.05) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.05)
+            time.sleep(pause)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def github() -> ModuleType:
+    """tests/github.py, which no test can import by name: `with github.GitHub(files) as hub:`."""
+    return _load("github")
+
+
+@pytest.fixture
+def make_broker() -> Iterator[Callable[..., object]]:
+    """Function that starts a real MQTT broker: the RealBroker of tests/broker.py."""
+    made = []
+
+    def make(plugins: dict | None = None, **listener: object) -> object:
+        made.append(_load("broker").RealBroker(plugins, listener))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.close()
+
+
+def _load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+        spec.loader.exec_module(module)
+    return sys.modules[name]

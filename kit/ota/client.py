@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from kit.errors import BoardError, Interrupted, interruptible
 from kit.ota.answer import log_in
+from kit.ota.fetching import Fetching, ask_fetching, body_of, checked, may_have_token, read_pull
 from kit.ota.history import History, updates_in
 from kit.ota.info import VIRTUAL_CHIP, Info, read_info
 from kit.ota.log import Log, read_log
 from kit.ota.login import login
 from kit.ota.parcel import entire
+from kit.ota.pull import follow, follow_next
 from kit.ota.result import UploadResult
+from kit.ota.telling import Place, Telling, read_telling, write_telling
 from kit.ota.upload import digest_header, image_bytes, send_until_taken
 from kit.ota.waiting import PROGRESS, await_confirmation, await_restart, what_runs
 from kit.ota.web import JSON, Web
 from kit.progress import Progress
+from kit.settings import github_token
 from kit.shown import html_link
 from kit.uploads import uploading
 
@@ -129,6 +135,30 @@ class OtaClient:
             ) from None
         print(self._web.ask("PUT", "/config", {"message": str}, body=body, headers=JSON)["message"])
 
+    def tell(self, mqtt: str | Place | None = None, webhook: str | Place | None = None) -> None:
+        """Have the board tell what becomes of it, from now on, to these and nobody else; without any to nobody.
+
+        Its state goes to the topic PREFIX/HOSTNAME/state of an MQTT broker, retained, and as JSON to a webhook, signed
+        by the webhook key. That and the password of the broker come from the settings. Log in first.
+
+        Args:
+            mqtt: the broker's host, or a dict of it with port, tls, certificate (by its SHA-256), user and prefix.
+            webhook: its URL, as `kit.receive_events()` has one, or a dict of url and certificate.
+
+        Raises:
+            BoardError: nobody is logged in, or the board refuses this; then nothing has changed.
+            SettingsError: a secret is missing, or stands in an argument.
+        """
+        print(write_telling(self._web, mqtt, webhook, self._is_virtual(self.info())))
+
+    def telling(self) -> Telling:
+        """Return whom the board tells what becomes of it, and what went wrong last. Log in first.
+
+        Raises:
+            BoardError: nobody is logged in, or the firmware of the board tells nobody.
+        """
+        return read_telling(self._web)
+
     def upload(
         self,
         image: UpdateImage | str | os.PathLike | bytes,
@@ -183,6 +213,97 @@ class OtaClient:
             broken=tuple(tried[:-1]),
             sectors=parcel.sectors,
         )
+
+    def fetch_from(
+        self,
+        url: str | None,
+        *,
+        certificate: object = ...,
+        window: str | EllipsisType | None = ...,
+        days: Sequence[str] | EllipsisType | None = ...,
+        zone: str | EllipsisType = ...,
+        ntp: str | EllipsisType | None = ...,
+        version: str | EllipsisType | None = ...,
+        hold: bool | EllipsisType = ...,
+    ) -> Fetching:
+        """Tell the board where updates are and when it may fetch them, and return what it has noted. Log in first.
+
+        What is left out stays as it is; None takes it away. A token for GitHub comes from the settings.
+
+        Args:
+            url: of a manifest, or "github:owner/name"; None: the board fetches nothing.
+            certificate: by which alone the board knows the server: its SHA-256 as 64 hex digits, or a PEM file of it.
+            window: hours in which the board looks, such as "02:00-04:00".
+            days: on which the window opens: of "mon", "tue", "wed", "thu", "fri", "sat" and "sun".
+            zone: whose hours these are, such as "Europe/Berlin", or a rule as POSIX has it.
+            ntp: the server that the board asks for the time; None: none.
+            version: the only one that the board takes.
+            hold: the board looks only when it is asked to, by `pull`.
+
+        Raises:
+            AddressError, SecurityError: no source or no certificate can be there.
+            SettingsError: the settings cannot be read, or the token cannot be one.
+            BoardError: nobody is logged in, the board refuses a setting (then none is changed), or it cannot fetch.
+        """
+        settings = {"url": url, "certificate": certificate, "window": window, "days": days, "zone": zone}
+        settings = checked(settings | {"ntp": ntp, "version": version, "hold": hold})
+        # A token that the board has from before is not for another server.
+        token = github_token(self._is_virtual(self.info())) if may_have_token(settings["url"]) else None
+        return ask_fetching(self._web, "PUT", body_of(settings | {"token": token}))
+
+    def fetching(self) -> Fetching:
+        """Return where the board fetches updates from and when, and what came of its last look. Log in first.
+
+        Raises:
+            BoardError: nobody is logged in, or the firmware of the board fetches no updates.
+        """
+        return ask_fetching(self._web)
+
+    def pull(self, wait: bool = True) -> Fetching:
+        """Have the board look for an update now, whatever its window says, and return what came of it. Log in first.
+
+        The board fetches what there is, restarts and confirms it, while the progress bar counts what it has written.
+        Interrupted, this waits no more, and the board goes on.
+
+        Args:
+            wait: False returns when the board has begun.
+
+        Raises:
+            UpdateError: another update runs, or the version that runs is not confirmed yet.
+            RollbackError: the new version was given up, and the board runs the old one again.
+            BoardError: nobody is logged in, the board does not know where updates are, or whose it may take; its
+                firmware fetches none; it fell silent, or the new version was not confirmed in time.
+        """
+        old = self.info()
+        read_pull(self._web.request("POST", "/pull"))
+        if not wait:
+            return self.fetching()
+        return self._followed(old, follow)
+
+    def watch(self, seconds: float = 60) -> Fetching:
+        """Wait until the board looks for an update by itself, and return what came of it, as `pull` does. Log in first.
+
+        Args:
+            seconds: for which it may let one wait until it begins.
+
+        Raises:
+            RollbackError: the new version was given up, and the board runs the old one again.
+            BoardError: nobody is logged in, it did not begin, it fell silent, or the new version was not confirmed in
+                time.
+        """
+        state = self.fetching().state
+        return self._followed(self.info(), lambda *args: follow_next(*args, state, seconds))
+
+    def _followed(self, old: Info, follow: Callable[[Web, Info, Progress], Fetching | None]) -> Fetching:
+        with uploading(self.url, old.get("ip")), Progress("fetch", 0) as bar:
+            try:
+                found = follow(self._web, old, bar)
+            except KeyboardInterrupt:
+                raise Interrupted(outcome="The board goes on by itself; ota.fetching() shows how far it is.") from None
+        if not found:  # the board has restarted, and forgotten the token
+            info = self.info()
+            login(self._web, info, self._is_virtual(info))
+        return found or self.fetching()
 
     def _is_virtual(self, info: Info) -> bool:
         return info.get("chip") == VIRTUAL_CHIP if self._virtual is None else self._virtual

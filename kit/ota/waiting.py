@@ -48,7 +48,7 @@ def await_restart(web: Web) -> Info:
     Raises:
         BoardError: it does not come back.
     """
-    return wait_until(web, "did not come back", lambda info, seconds: _started_within(info, seconds - 1))[0]
+    return wait_until(web, "did not come back", lambda info, seconds: started_within(info, seconds - 1))[0]
 
 
 def await_confirmation(web: Web, version: str, slot: str) -> tuple[Info, float]:
@@ -61,8 +61,8 @@ def await_confirmation(web: Web, version: str, slot: str) -> tuple[Info, float]:
 
     def is_confirmed(info: Info, seconds: float) -> bool:
         # The old version answers until the restart, which comes after a second. Started later than that it is back.
-        if info.get("running") != slot and _started_within(info, seconds - 1):
-            raise _given_up(info, version, slot)
+        if info.get("running") != slot and started_within(info, seconds - 1):
+            raise given_up(info, version, slot)
         return (info.get("running"), info.get("image_state")) == (slot, "VALID")
 
     return wait_until(web, f"did not confirm version {version}", is_confirmed)
@@ -83,7 +83,8 @@ def what_runs(web: Web) -> str:
     return f"{info['version']} runs in {info['running']}."
 
 
-def _given_up(info: Info, version: str, slot: str) -> RollbackError:
+def given_up(info: Info, version: str, slot: str) -> RollbackError:
+    """Return the error for a version that the board has left again."""
     last = last_update(info) or {}
     if (last.get("version"), last.get("slot"), last.get("outcome")) == (version, slot, ROLLED_BACK):
         cause = f"Version {version} was given up: {why(last)}. The board went back to {info['version']}."
@@ -94,6 +95,6 @@ def _given_up(info: Info, version: str, slot: str) -> RollbackError:
     )
 
 
-def _started_within(info: Info, seconds: float) -> bool:
+def started_within(info: Info, seconds: float) -> bool:
     """Tell whether the board, whose uptime is in whole seconds, started less than so many seconds ago."""
     return info.get("uptime", seconds) < seconds

@@ -12,11 +12,30 @@ from jupyter_client.manager import start_new_kernel
 import kit
 
 VERBS = ["audit", "base_image", "build", "check", "compare_schemes", "connect", "find", "lessons", "new_app"]
-VERBS += ["new_certificate", "new_key", "preflight", "read_function", "resume", "set_constant"]
+VERBS += ["new_certificate", "new_key", "notify", "preflight", "read_function", "receive_events", "release", "resume"]
+VERBS += ["serve_releases", "set_constant"]
 NOUNS = ["AppImage", "Board", "KitError", "OtaClient", "PartitionTable", "attacks", "faults"]
 BOARD = ["address", "console", "erase", "files", "flash", "install", "is_virtual", "listening", "otadata"]
-BOARD += ["partitions", "pins", "press", "read", "ready", "repl", "reset", "url"]
-OTA = ["config", "configure", "history", "info", "log", "login", "progress", "restart", "rollback", "upload", "url"]
+BOARD += ["partitions", "pins", "press", "read", "ready", "repl", "reset", "set_time", "url"]
+OTA = [
+    "config",
+    "configure",
+    "fetch_from",
+    "fetching",
+    "history",
+    "info",
+    "log",
+    "login",
+    "progress",
+    "pull",
+    "restart",
+    "rollback",
+    "tell",
+    "telling",
+    "upload",
+    "url",
+    "watch",
+]
 RESULT = ["broken", "bytes", "plot", "restart_seconds", "samples", "seconds", "sectors", "slot", "version", "virtual"]
 CELL = """
 import kit
@@ -89,4 +108,4 @@ def test_the_command_line_shows_an_example_of_each_command():
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     commands = re.findall(r"^ {4}(\w+) ", text, re.MULTILINE)
     assert re.findall(r"^  python -m kit (\w+) ", text, re.MULTILINE) == commands
-    assert len(commands) == 4
+    assert len(commands) == 6

@@ -136,6 +136,24 @@ def test_nothing_to_do_is_done(shown):
     assert shown[0][0].children[1].value == 1
 
 
+def test_nothing_is_done_until_one_knows_how_much_there_is(shown):
+    with Progress("fetch", 0) as bar:
+        text = shown[0][0].children[2]
+        bar.update(0, "looking")
+        assert text.value == "looking · 0% · 0 of 0 bytes · 0 s"
+        bar.update(250, "write", 1000)
+        assert text.value == "write · 25% · 250 of 1,000 bytes · 0 s"
+    assert text.value == "write · 100% · 1,000 of 1,000 bytes · 0 s"
+
+
+def test_a_bar_that_is_stopped_ends_as_after_an_error(shown):
+    with Progress("fetch", 1000) as bar:
+        bar.update(250)
+        bar.stop()
+    found = attributes(shown[-1][0]._repr_html_())
+    assert (found["aria-valuenow"], found["color"]) == ("25", RED)
+
+
 def test_in_a_real_kernel():
     """A cell shows one bar and one figure, leaves nothing that differs from run to run, and needs no kernel then."""
     bar = "from kit.progress import Progress\nwith Progress('upload', 8) as bar:\n    bar.update(4, 'write')"

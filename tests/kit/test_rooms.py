@@ -12,7 +12,7 @@ import pytest
 
 KIT = Path(__file__).parents[2] / "kit"
 # From below
-ROOMS = ("ground", "security", "image", "ota", "board", "figures", "virtual", "faults", "attacks", "lesson")
+ROOMS = ("ground", "security", "image", "releases", "ota", "board", "figures", "virtual", "faults", "attacks", "lesson")
 ENTRANCES = ("kit", "kit.__main__")  # they name what is in any room, when it is asked for
 # A result draws itself: in its `plot`, and only there, it may reach up to the figures. These alone reach up as well:
 UP = {
@@ -23,6 +23,7 @@ UP = {
 # Whoever else is at home elsewhere leaves kit.virtual alone, but for the experiment that needs its flash.
 INTO_VIRTUAL = {importer for importer, imported in UP if imported == "kit.virtual.join"} | {"kit.faults.experiment"}
 HEAVY = {
+    "apprise",
     "cryptography",
     "esptool",
     "IPython",

@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 from kit.errors import SettingsError
-from kit.settings import DEMO, PLACES, hash_password, ota_password, settings
+from kit.settings import (
+    DEMO,
+    DEMO_WEBHOOK_KEY,
+    OPTIONAL,
+    PLACES,
+    WEBHOOK,
+    github_token,
+    hash_password,
+    mqtt_password,
+    notify_urls,
+    ota_password,
+    settings,
+    webhook_key,
+)
 
 LAB = '[wifi]\nssid = "home"\npassword = "wifi-secret"\n\n[ota]\npassword = "ota-secret"\n'
 EXAMPLE = Path(__file__).parents[2] / "lab.example.toml"
@@ -14,7 +27,7 @@ EXAMPLE = Path(__file__).parents[2] / "lab.example.toml"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    for variable, *_ in PLACES.values():
+    for variable, *_ in (PLACES | OPTIONAL | WEBHOOK).values():
         monkeypatch.delenv(variable, raising=False)
     folder = tmp_path / "lab" / "notebooks"
     folder.mkdir(parents=True)
@@ -96,6 +109,33 @@ def test_ota_password_that_is_missing(here):
     assert ota_password(virtual=True) == DEMO.password
 
 
+TELLING = '[mqtt]\npassword = "mqtt-secret"\n[webhook]\nkey = "webhook-secret-1"\n'
+
+
+def test_secrets_of_who_is_told(here, monkeypatch):
+    (here / "lab.toml").write_text(TELLING)
+    assert (mqtt_password(virtual=False), webhook_key(virtual=False)) == ("mqtt-secret", "webhook-secret-1")
+    assert (mqtt_password(virtual=True), webhook_key(virtual=True)) == (None, DEMO_WEBHOOK_KEY)
+    monkeypatch.setenv("KIT_MQTT_PASSWORD", "another")
+    monkeypatch.setenv("KIT_WEBHOOK_KEY", "another-key-of-16")
+    for virtual in (True, False):
+        assert (mqtt_password(virtual), webhook_key(virtual)) == ("another", "another-key-of-16")
+
+
+def test_a_broker_may_want_no_password_but_a_webhook_has_a_key(here):
+    assert mqtt_password(virtual=False) is None
+    with pytest.raises(SettingsError, match=r"not set: webhook key \(KIT_WEBHOOK_KEY\)\."):
+        webhook_key(virtual=False)
+
+
+def test_addresses_of_apprise(here, monkeypatch):
+    assert notify_urls() == []
+    (here / "lab.toml").write_text('[notify]\nurls = ["json://a", "json://b"]\n')
+    assert notify_urls() == ["json://a", "json://b"]
+    monkeypatch.setenv("KIT_NOTIFY", " json://c\njson://d ")
+    assert notify_urls() == ["json://c", "json://d"]
+
+
 SECRET = "s3cr3t-of-a-learner"
 
 
@@ -116,6 +156,19 @@ def test_secret_that_is_not_utf_8_is_not_shown(here, monkeypatch, variable, tail
     monkeypatch.setenv(variable, os.fsdecode(SECRET.encode() + tail))
     with pytest.raises(SettingsError, match=f"{variable} is not UTF-8") as caught:
         settings(virtual)
+    assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize(("name", "find"), [("mqtt_password", mqtt_password), ("webhook_key", webhook_key)])
+def test_such_a_secret_is_not_shown_either(here, monkeypatch, name, find):
+    variable, table, key, _ = (OPTIONAL | WEBHOOK)[name]
+    (here / "lab.toml").write_text(f'[{table}]\n{key} = ["{SECRET}"]\n')
+    with pytest.raises(SettingsError, match=rf"{key} in \[{table}\] is not a text") as caught:
+        find(virtual=False)
+    assert_hidden(caught.value)
+    monkeypatch.setenv(variable, f"{SECRET}\udcff")
+    with pytest.raises(SettingsError, match=f"{variable} is not UTF-8") as caught:
+        find(virtual=True)
     assert_hidden(caught.value)
 
 
@@ -185,11 +238,13 @@ def test_example_is_empty_but_complete(here):
     with pytest.raises(SettingsError):
         settings(virtual=False)
     filled = EXAMPLE.read_text(encoding="utf-8")
-    for value in ("home", "wifi-secret", "ota-secret"):
+    for value in ("home", "wifi-secret", "ota-secret", "pat", "mqtt-secret", "webhook-secret-1"):
         filled = filled.replace('""', f'"{value}"', 1)
     (here / "lab.toml").write_text(filled)
     found = settings(virtual=False)
     assert (found.wifi_ssid, found.wifi_password, found.password) == ("home", "wifi-secret", "ota-secret")
+    assert (mqtt_password(virtual=False), webhook_key(virtual=False)) == ("mqtt-secret", "webhook-secret-1")
+    assert notify_urls() == []
 
 
 def test_hash_password_is_a_thousand_rounds_of_sha256():
@@ -199,3 +254,30 @@ def test_hash_password_is_a_thousand_rounds_of_sha256():
         digest = hashlib.sha256(salt + digest).digest()
     assert hash_password("päss", salt) == digest
     assert hash_password("päss", bytes(16)) != digest
+
+
+@pytest.mark.parametrize(("lab", "token"), [("", None), ('github_token = ""', None), ('github_token = "pat"', "pat")])
+def test_github_token_needs_nothing_else(here, monkeypatch, lab, token):
+    (here / "lab.toml").write_text(f"[ota]\n{lab}\n")
+    assert github_token(virtual=False) == token
+    assert github_token(virtual=True) is None  # lab.toml is for real boards
+    monkeypatch.setenv("KIT_GITHUB_TOKEN", "mine")
+    assert github_token(virtual=False) == github_token(virtual=True) == "mine"
+
+
+@pytest.mark.parametrize(
+    "lab", [f'github_token = ["{SECRET}"]', f'github_token = "{SECRET} "', f"github_token = {SECRET}"]
+)
+def test_github_token_that_is_none_is_not_shown(here, lab):
+    (here / "lab.toml").write_text(f"[ota]\n{lab}\n")
+    with pytest.raises(SettingsError) as caught:
+        github_token(virtual=False)
+    assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize("tail", [b"\xff", b"\xed\xa0\x80", b" ", "\u00e4".encode()])
+def test_github_token_of_a_bad_variable_is_not_shown(monkeypatch, tail):
+    monkeypatch.setenv("KIT_GITHUB_TOKEN", os.fsdecode(SECRET.encode() + tail))
+    with pytest.raises(SettingsError, match="KIT_GITHUB_TOKEN") as caught:
+        github_token(virtual=True)
+    assert_hidden(caught.value)

@@ -241,6 +241,17 @@ def test_power_cut_during_an_upload(installed, newer: UpdateImage, wait_until: C
     assert version(installed) == "1.1.0 ota_1 VALID"
 
 
+def test_waiting_for_a_power_cut(installed):
+    board, ota = installed.board(), installed.client()
+    with power_cut(board, 0) as fault:
+        with pytest.raises(BoardError, match=r"^The power has not gone within 0\.1 s\."):
+            fault.wait(0.1)
+        with pytest.raises(BoardError):
+            ota.login()  # the board writes that down
+        fault.wait()
+    assert "URL: " in board.reset()
+
+
 def test_power_cut_while_the_kit_flashes(start: Callable, newer: UpdateImage):
     board = start().board()
     with power_cut(board, 100), pytest.raises(BoardError):

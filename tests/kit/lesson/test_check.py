@@ -130,7 +130,7 @@ def test_a_verdict_shows_itself():
     assert "Not right: &lt;b&gt;. Write <code>a = &lt;b&gt;</code> and <code>c</code>." in shown
 
 
-@pytest.mark.parametrize(("lesson", "part"), [(0, 1), (6, 1), ("2", 1), (True, 1), (2, 0), (2, 9), (2, "1"), (1, True)])
+@pytest.mark.parametrize(("lesson", "part"), [(0, 1), (7, 1), ("2", 1), (True, 1), (2, 0), (2, 9), (2, "1"), (1, True)])
 def test_a_part_that_is_not_there(lesson: object, part: object):
     with pytest.raises(kit.KitError, match=r"(There is no lesson|has no part) .*kit\.resume"):
         kit.resume(lesson, part, names={})

@@ -34,6 +34,8 @@ GOOD = {
     "GET /sectors": bytes(4),  # none
     "GET /log": {"boot": 3, "uptime": 5, "event": "CONFIRMED", "version": "1.1.0", "slot": "ota_1", "seconds": 1.5},
     "PUT /config": {"message": "The settings apply at the next restart."},
+    "GET /tell": {"mqtt": None, "webhook": None, "problem": None},
+    "PUT /tell": {"message": "The board tells nobody."},
     "POST /update": {
         "version": "1.1.0",
         "slot": "ota_1",
@@ -230,6 +232,8 @@ VERBS: dict[str, tuple[str, str, Callable[[OtaClient], object]]] = {
     "progress": ("GET /progress", "", OtaClient.progress),
     "config": ("GET /config", "", OtaClient.config),
     "configure": ("PUT /config", "", lambda client: client.configure(hostname="x")),
+    "tell": ("PUT /tell", "", OtaClient.tell),
+    "telling": ("GET /tell", "", OtaClient.telling),
     "log": ("GET /log", "", OtaClient.log),
     "history": ("GET /log", "", OtaClient.history),
     "restart": ("POST /restart", "", OtaClient.restart),
@@ -305,6 +309,12 @@ FIELDS = {
     "progress": {"phase": NO_TEXT, "received": [*NO_NUMBER, 1.5], "written": [*NO_NUMBER, 1.5]},
     "rollback": {"version": NO_TEXT, "slot": NO_TEXT},
     "configure": {"message": NO_TEXT},
+    "tell": {"message": NO_TEXT},
+    "telling": {
+        "mqtt": [..., 5, True, [], "broker"],
+        "webhook": [..., 5, True, [], "http://127.0.0.1"],
+        "problem": [..., 5, True, [], {}],
+    },
     "upload": {
         "version": NO_TEXT,
         "slot": NO_TEXT,

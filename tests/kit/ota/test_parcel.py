@@ -3,6 +3,7 @@
 import random
 import struct
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,8 @@ from kit.errors import BoardError, UpdateError
 from kit.ota.answer import read
 from kit.ota.exchange import Answer
 from kit.ota.parcel import changed, entire
+from kit.security.keys import new_key
+from kit.security.signature import signature_sector
 
 SECTOR = 4096
 IMAGE = random.Random(15).randbytes(20 * SECTOR)
@@ -58,6 +61,15 @@ def test_what_differs():
 def test_nothing_differs():
     parcel = changed(says(held(IMAGE)), IMAGE)
     assert (parcel.sectors, parcel.body) == ((), b"")
+
+
+def test_the_signature_always_travels(tmp_path: Path):
+    """Another one in the slot has the same CRC-32."""
+    key = new_key(tmp_path / "team.pem")
+    one, other = (IMAGE + signature_sector(data, [key]) for data in (IMAGE, with_other(3)))
+    assert one[-SECTOR:] != other[-SECTOR:]
+    assert zlib.crc32(one[-SECTOR:]) == zlib.crc32(other[-SECTOR:])
+    assert changed(says(held(other)), one).sectors == (20,)
 
 
 def test_image_that_ends_within_a_sector():
