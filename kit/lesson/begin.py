@@ -1,5 +1,7 @@
 """What parts of lessons begin with: a board with a version on it, and a client for it."""
 
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from kit.board.board import Board
@@ -32,3 +34,10 @@ def begin_updated(names: Names, app: Path | None = None, version: str | None = N
         names.ota.upload(build("1.1.0", board=board, app=app), whole=True)  # its bar gives no answer away
     names.ota = OtaClient(board.url)
     return board
+
+
+def log_in(names: Names) -> None:
+    """Give the name `ota` to a client for the board, logged in, and print nothing."""
+    names.ota = OtaClient(names.board.url)
+    with redirect_stdout(io.StringIO()):
+        names.ota.login()

@@ -16,7 +16,7 @@ from kit.lesson.names import MissingError, Names
 from kit.lesson.progress import note
 from kit.lesson.verdict import NOT_YET, RIGHT, WRONG, Verdict
 
-LESSONS = 5
+LESSONS = 6
 LONGEST = 60  # characters of an answer that is told again
 KINDS = {str: "a text", int: "a number", list: "a list"}
 OTHER_KIT = "There is no check {!r}: this notebook belongs to another version of the kit. `python -m kit lessons`"

@@ -2,8 +2,6 @@
 
 import hashlib
 import hmac
-import io
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from kit.board.connection import connect
@@ -11,9 +9,8 @@ from kit.board.readiness import bring_first_version, is_open, runs
 from kit.errors import KitError
 from kit.image.partition import SECTOR
 from kit.image.update_image import build
-from kit.lesson.begin import begin
+from kit.lesson.begin import begin, log_in
 from kit.lesson.names import MissingError, Names
-from kit.ota.client import OtaClient
 from kit.security.audit import audit
 from kit.security.keys import new_key
 
@@ -106,7 +103,7 @@ TRUTHS = {
 def _begin_known(names: Names) -> None:
     """As `begin`; the board knows this computer."""
     begin(names)
-    _log_in(names)
+    log_in(names)
 
 
 def _begin_signed(names: Names) -> None:
@@ -119,10 +116,10 @@ def _begin_signed(names: Names) -> None:
         new_key(TEAM)
     names.signed = build(SIGNED, board=board, secure_version=1).sign(TEAM)
     board.install(signers=[TEAM])  # by plain HTTP again, and for everybody
-    _log_in(names)
+    log_in(names)
     if not runs(board, SIGNED):
         names.ota.upload(names.signed)
-        _log_in(names)
+        log_in(names)
     _audit_once(names)
 
 
@@ -131,13 +128,7 @@ def _audit_once(names: Names) -> None:
         names.before  # noqa: B018 - the one from the beginning is kept
     except MissingError:
         names.before = audit(names.board)
-        _log_in(names)  # it has restarted the board
-
-
-def _log_in(names: Names) -> None:
-    names.ota = OtaClient(names.board.url)
-    with redirect_stdout(io.StringIO()):
-        names.ota.login()
+        log_in(names)  # it has restarted the board
 
 
 PARTS = [_begin_known, _begin_known, _begin_known, _begin_signed]
