@@ -153,6 +153,17 @@ def https(folder: Path) -> tuple[list[int], float]:
     return heap, statistics.median(seconds["tls"]) / statistics.median(seconds["plain"])
 
 
+def fetches(folder: Path) -> dict[str, float]:
+    """Seconds of an upload, and of fetches of the same image: the whole, by TLS, and of the one sector that differs."""
+    found = recorded(folder, "tests/firmware/test_pull.py::test_fetches_and_uploads", "seconds")
+    return {name: statistics.median(took) for name, took in found.items()}
+
+
+def unattended(folder: Path) -> list[int]:
+    """Bytes of heap at rest, with a source of updates, and with a broker that is told, too."""
+    return recorded(folder, "tests/firmware/test_tell_mqtt.py::test_heap", "heap")
+
+
 def main() -> None:
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -220,6 +231,14 @@ def main() -> None:
             ("upload by TLS", f"{longer:.2f} x by plain HTTP", ""),
             ("one signature checked", f"{checks:.1f} ms", ""),
             ("sectors left in the slot behind the application", f"{left}, one for a signature", ""),
+        ]
+        took, rests = fetches(folder), unattended(folder)
+        rows += [
+            ("an image fetched, beside its flash", f"{took['whole'] / took['upload']:.1f} x uploaded", ""),
+            ("fetched where one sector differs", f"{took['changed'] / took['whole']:.2f} x the whole", ""),
+            ("fetched by TLS", f"{took['tls'] / took['whole']:.1f} x by plain HTTP", ""),
+            ("a source of updates adds to its heap", f"{(rests[1] - rests[0]) / 1000:.1f} kB", "6 kB"),
+            ("and a broker, without TLS", f"{(rests[2] - rests[1]) / 1000:.1f} kB", "30 kB"),
         ]
         for notebook in sorted((ROOT / "notebooks").glob("0[1-9]_*.ipynb")):
             took = seconds(run_pytest, folder, *LAX, str(notebook))
