@@ -8,6 +8,7 @@ import _chip
 import dns
 import network
 from _expect import error_of
+from _turns import run_beside_others
 
 GOOD = (
     b"\x12\x34\x81\x80\0\1\0\2\0\0\0\0\6device\7example\0\0\1\0\1"
@@ -20,25 +21,15 @@ network.WLAN._since, network.WLAN._ssid, network.WLAN._key = 0, _chip.ssid, _chi
 def resolve(port, waits, *names):
     """Ask for one name after the other and print what came of it, while another task has its turns."""
     dns.PORT, dns.WAITS = int(port), [float(wait) for wait in waits.split(",")]
-    turns = 0
-
-    async def count():
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
 
     async def main():
-        counting = asyncio.create_task(count())
         for name in names:
             try:
                 print("ADDRESS", await dns.resolve(name))
             except OSError as error:
                 print("REFUSED", error)
-        counting.cancel()
 
-    asyncio.run(main())
-    assert turns > 20, turns
+    run_beside_others(main())
 
 
 class Nobody:

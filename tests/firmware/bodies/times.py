@@ -8,6 +8,7 @@ import dns
 import network
 import ntp
 from _expect import error_of
+from _turns import run_beside_others
 
 network.WLAN._since, network.WLAN._ssid, network.WLAN._key = 0, _chip.ssid, _chip.password
 
@@ -17,24 +18,14 @@ def ask(server, waits, name_port="0"):
     ntp.WAITS = dns.WAITS = [float(wait) for wait in waits.split(",")]
     dns.PORT = int(name_port)
     assert ntp.now() is None
-    turns = 0
-
-    async def count():
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
 
     async def main():
-        counting = asyncio.create_task(count())
         try:
             await ntp.ask(server)
         except OSError as error:
             print("REFUSED", error)
-        counting.cancel()
 
-    asyncio.run(main())
-    assert turns > 20, turns
+    run_beside_others(main())
     print("CLOCK", *_chip.shown)
     print("NOW", ntp.now())
 

@@ -66,20 +66,7 @@ def test_a_chip_gets_bytecode(app_folder: Path):
     assert b"main.py" in files["main.mpy"]  # what a traceback on the board names
 
 
-# the block device of firmware/slot.py in its simplest form, over a file
-MOUNT = """
-import sys, vfs
-
-class Blocks:
-    def __init__(self, path):
-        self.data = open(path, "rb").read()
-    def readblocks(self, n, buf, offset=0):
-        start = n * 512 + offset
-        buf[:] = self.data[start : start + len(buf)]
-    def ioctl(self, op, arg):
-        return {4: len(self.data) // 512, 5: 512}.get(op, 0)
-
-vfs.mount(vfs.VfsLfs2(Blocks(sys.argv[1])), "/app", readonly=True)
+START = """
 sys.path[:0] = ["/app", "/app/lib"]
 import main, tool
 print(open("/app/www/index.html").read(), tool.__file__)
@@ -87,11 +74,13 @@ print(open("/app/www/index.html").read(), tool.__file__)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_real_micropython_mounts_and_runs_it(micropython: str, app_folder: Path, tmp_path: Path, compiled: bool):
+def test_a_real_micropython_mounts_and_runs_it(
+    micropython: str, mount: str, app_folder: Path, tmp_path: Path, compiled: bool
+):
     (app_folder / "lib").mkdir()
     (app_folder / "lib" / "tool.py").write_text("A = 1\n")
     (tmp_path / "app.lfs").write_bytes(pack(app_folder, compiled=compiled))
-    (tmp_path / "mount.py").write_text(MOUNT)
+    (tmp_path / "mount.py").write_text(mount + START)
     command = [micropython, tmp_path / "mount.py", tmp_path / "app.lfs"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     suffix = "mpy" if compiled else "py"

@@ -140,20 +140,8 @@ def test_who_has_no_packed_py_gets_modules_one_by_one(app_folder: Path, tmp_path
             assert {application.on_chip(name) if compiled else name for name in modules} <= files.keys()
 
 
-# the block device of firmware/slot.py in its simplest form, over a file; what it runs comes over stdin
-MOUNT = """
-import sys, vfs
-
-class Blocks:
-    def __init__(self, path):
-        self.data = open(path, "rb").read()
-    def readblocks(self, n, buf, offset=0):
-        start = n * 512 + offset
-        buf[:] = self.data[start : start + len(buf)]
-    def ioctl(self, op, arg):
-        return {4: len(self.data) // 512, 5: 512}.get(op, 0)
-
-vfs.mount(vfs.VfsLfs2(Blocks(sys.argv[1])), "/app", readonly=True)
+# What it runs comes over stdin.
+START = """
 sys.path[:0] = ["/app", "/app/lib"]
 import main
 exec(sys.stdin.read())
@@ -161,12 +149,12 @@ exec(sys.stdin.read())
 
 
 @pytest.fixture
-def run(micropython: str, tmp_path: Path) -> Callable[[Path, bool, str], str]:
+def run(micropython: str, mount: str, tmp_path: Path) -> Callable[[Path, bool, str], str]:
     """Function that runs a program on a real MicroPython, beside an application; it returns what is printed."""
 
     def run_(folder: Path, compiled: bool, program: str) -> str:
         (tmp_path / "app.lfs").write_bytes(pack(folder, compiled=compiled, room=ROOM))
-        (tmp_path / "mount.py").write_text(MOUNT)
+        (tmp_path / "mount.py").write_text(mount + START)
         command = [micropython, tmp_path / "mount.py", tmp_path / "app.lfs"]
         done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
